@@ -1,0 +1,179 @@
+"""What mmengine 0.10, mmcv 2.1 and mmaction2 1.2 need to run on today's Python and PyTorch.
+
+Every shim is applied only where it is needed. tests/test_compat.py tries each fault on the
+untouched libraries, so that a test fails as soon as its shim may go.
+"""
+
+import functools
+import importlib.metadata
+import importlib.util
+import sys
+import types
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+_MMCV_MINIMUM, _MMCV_LIMIT = "2.0.0rc4", "2.2.0"
+
+
+@functools.cache
+def apply() -> None:
+    """Check what must be installed and apply the shims, once a process.
+
+    Raises:
+        ImportError: If OpenCV or a fitting mmcv is missing; says what to install.
+    """
+    _require_cv2()
+    _require_mmcv()
+    _provide_importlib_metadata()
+    _provide_drn()
+    _do_without_pkg_resources()
+    _resolve_own_config_names()
+    _load_checkpoints_weights_only()
+    _sync_only_norm_statistics()
+
+
+def _require_cv2() -> None:
+    """Say what to do where OpenCV is missing or is a GUI build on a machine without libGL."""
+    try:
+        importlib.import_module("cv2")
+    except ImportError as error:
+        raise ImportError(
+            f"OpenCV cannot be imported ({error}). Either install the library it asks for (on "
+            "Debian and Ubuntu: apt-get install libgl1 libglib2.0-0), or use the build without a "
+            "GUI: pip uninstall -y opencv-python opencv-contrib-python && "
+            "pip install --force-reinstall --no-deps opencv-python-headless"
+        ) from error
+
+
+def _require_mmcv() -> None:
+    """Say what to install where mmcv is missing or outside the range that mmaction2 asserts.
+
+    mmcv is no dependency of the package because full mmcv and mmcv-lite are two distributions of
+    the same module, and pip would lay one over the other.
+    """
+    wanted = f"mmcv>={_MMCV_MINIMUM},<{_MMCV_LIMIT}"
+    advice = f"cmac_mm needs full {wanted}, or the part of it that is enough here: pip install "
+    advice += f"'mmcv-lite>={_MMCV_MINIMUM},<{_MMCV_LIMIT}'"
+    if importlib.util.find_spec("mmcv") is None:
+        raise ImportError(f"mmcv is not installed: {advice}")
+    from mmcv import __version__
+    from mmengine.utils import digit_version
+
+    if not digit_version(_MMCV_MINIMUM) <= digit_version(__version__) < digit_version(_MMCV_LIMIT):
+        raise ImportError(f"mmcv {__version__} is installed: {advice}")
+
+
+def _provide_importlib_metadata() -> None:
+    """Provide what mmaction2 imports undeclared; the standard library has the same API."""
+    if importlib.util.find_spec("importlib_metadata") is None:
+        sys.modules["importlib_metadata"] = importlib.metadata
+
+
+def _provide_drn() -> None:
+    """Stand in for `models/localizers/drn`, which mmaction2 imports but left out of its wheel."""
+    import mmaction
+
+    if Path(mmaction.__path__[0], "models/localizers/drn").is_dir():
+        return
+
+    class DRN:
+        """Stands for the localizer that is missing in mmaction2's wheel."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            raise NotImplementedError("DRN is not in the wheel of mmaction2")
+
+    package = types.ModuleType("mmaction.models.localizers.drn")
+    package.__path__ = []
+    package.drn = types.ModuleType("mmaction.models.localizers.drn.drn")
+    package.drn.DRN = DRN
+    for module in (package, package.drn):
+        sys.modules[module.__name__] = module
+
+
+def _do_without_pkg_resources() -> None:
+    """Look up `package::config` without pkg_resources, which setuptools 82 dropped."""
+    if importlib.util.find_spec("pkg_resources") is not None:
+        return
+    import mmengine.config.config
+
+    modules = {package: name for name, package in mmengine.config.utils.MODULE2PACKAGE.items()}
+
+    def find(package: str) -> ModuleSpec | None:
+        return importlib.util.find_spec(modules.get(package, package))
+
+    mmengine.config.config.is_installed = lambda package: find(package) is not None
+    mmengine.config.config.get_installed_path = lambda package: str(
+        Path(find(package).origin).parent
+    )
+
+
+def _resolve_own_config_names() -> None:
+    """Make `cmac_mm::NAME` work: mmengine knows fixed packages only, and wants a folder in NAME."""
+    from mmengine.config import Config
+
+    from .utils.config import PREFIX, config_path
+
+    get_path = Config._get_cfg_path
+
+    @functools.wraps(get_path)
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if cfg_path.startswith(PREFIX):
+            # No scope of its own: all parts are in mmaction's registries.
+            return config_path(cfg_path.removeprefix(PREFIX)), None
+        return get_path(cfg_path, filename)
+
+    Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def _load_checkpoints_weights_only() -> None:
+    """Load all checkpoints weights-only, with mmengine's own classes allowed.
+
+    On torch >= 2.6 resuming is refused because of the log history in mmengine's checkpoints, while
+    what comes from a URL is still unpickled in full, because torch.hub asks for that.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    from .utils.checkpoint import weights_only
+
+    load = CheckpointLoader.load_checkpoint
+
+    @functools.wraps(load)
+    def load_checkpoint(filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        with weights_only(filename):
+            return load(filename, *args, **kwargs)
+
+    CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
+
+
+def _sync_only_norm_statistics() -> None:
+    """Keep SyncBuffersHook to batch norm, as it is meant.
+
+    It averages every buffer over the ranks, queues, banks, pointers and labels included, and it is
+    in mmaction2's default runtime.
+    """
+    from mmengine.hooks import SyncBuffersHook
+
+    for name in ("before_val_epoch", "after_train_epoch"):
+        setattr(SyncBuffersHook, name, _on_norm_statistics(getattr(SyncBuffersHook, name)))
+
+
+def _on_norm_statistics(method: Callable) -> Callable:
+    """Wrap a hook's method so that all buffers it sees are the batch norms' running statistics."""
+
+    @functools.wraps(method)
+    def wrapper(hook: Any, runner: Any) -> None:
+        statistics = [
+            buffer
+            for module in runner.model.modules()
+            if isinstance(module, nn.modules.batchnorm._NormBase)
+            for buffer in (module.running_mean, module.running_var)
+            if buffer is not None
+        ]
+        model = types.SimpleNamespace(buffers=lambda: statistics)
+        method(hook, types.SimpleNamespace(model=model))
+
+    return wrapper

@@ -1,0 +1,14 @@
+"""Configs, checkpoints and the process set-up; imports nothing from the other subpackages."""
+
+from .checkpoint import load_checkpoint, load_weights, weights_only
+from .config import config_path, load_config
+from .setup_env import setup_launcher
+
+__all__ = [
+    "config_path",
+    "load_checkpoint",
+    "load_config",
+    "load_weights",
+    "setup_launcher",
+    "weights_only",
+]

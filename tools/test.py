@@ -1,0 +1,62 @@
+"""Test a model: python tools/test.py CONFIG CHECKPOINT [options], see --help."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import DictAction
+from mmengine.runner import Runner
+
+from cmac_mm.utils import load_config, setup_launcher
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line; the flags are those of MMAction2's tools/test.py."""
+    parser = argparse.ArgumentParser(description="Test a model.")
+    parser.add_argument("config", help="config file, or cmac_mm::NAME")
+    parser.add_argument(
+        "checkpoint", help="checkpoint file; all weights of the model must be in it"
+    )
+    parser.add_argument(
+        "--work-dir", help="folder for logs and metrics (default: work_dirs/CONFIG_NAME)"
+    )
+    parser.add_argument("--dump", metavar="FILE.pkl", help="write the predictions to a pickle file")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override fields of the config, e.g. test_dataloader.batch_size=4",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.dump is not None and not args.dump.endswith((".pkl", ".pickle")):
+        parser.error(f"--dump {args.dump}: the name must end in .pkl or .pickle")
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Test as the command line says."""
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = str(Path("work_dirs", Path(args.config.split("::")[-1]).stem))
+    if args.dump is not None:
+        evaluators = cfg.test_evaluator
+        if not isinstance(evaluators, list):
+            evaluators = [evaluators]
+        cfg.test_evaluator = [*evaluators, {"type": "DumpResults", "out_file_path": args.dump}]
+    setup_launcher(cfg, args.launcher)
+    cfg.resume, cfg.load_from = False, None
+    runner = Runner.from_cfg(cfg)
+    # Strict: metrics of a network that kept some of its random weights would look like results.
+    runner.load_checkpoint(args.checkpoint, strict=True)
+    runner.test()
+
+
+if __name__ == "__main__":
+    main()
