@@ -1,0 +1,26 @@
+"""Warns of a queue that outlives the data set."""
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class QueueSizeHook(Hook):
+    """Warns before training when a queue holds as many keys as there are videos.
+
+    Such a queue always holds old keys of the query's own video. They are masked, but then the
+    effective queue is the data set itself, and its keys are a whole epoch old.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare the queue with the training set."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        queue_size = getattr(model, "queue_size", 0)
+        num_videos = len(runner.train_dataloader.dataset)
+        if queue_size >= num_videos:
+            runner.logger.warning(
+                f"queue_size={queue_size} is not below the number of training videos, "
+                f"{num_videos}: choose a smaller queue, or queue_size=0 with in_batch_negatives."
+            )

@@ -1,0 +1,21 @@
+"""Encoders, necks, heads, losses, memories and the methods made of them."""
+
+from .backbones import AudioResNet, R2Plus1D
+from .data_preprocessors import AudioVisualDataPreprocessor
+from .heads import CMACHead
+from .losses import AttentionConsistencyLoss, MoCoQueueLoss
+from .memories import KeyQueue
+from .necks import CMACNeck
+from .selfsup import CMAC
+
+__all__ = [
+    "CMAC",
+    "AttentionConsistencyLoss",
+    "AudioResNet",
+    "AudioVisualDataPreprocessor",
+    "CMACHead",
+    "CMACNeck",
+    "KeyQueue",
+    "MoCoQueueLoss",
+    "R2Plus1D",
+]

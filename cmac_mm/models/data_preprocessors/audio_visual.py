@@ -1,0 +1,80 @@
+"""Device side of the input: normalisation and colour jitter."""
+
+from collections.abc import Sequence
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+from torchvision.transforms import v2
+
+
+@MODELS.register_module()
+class AudioVisualDataPreprocessor(BaseDataPreprocessor):
+    """Moves a batch to the device, jitters colours (training only) and normalises.
+
+    Pictures travel as uint8, a quarter of their size as float32.
+
+    Args:
+        mean (Sequence[float]): Mean of red, green and blue on the scale 0 to 255.
+        std (Sequence[float]): Standard deviation on the same scale.
+        audio_mean (float): Mean of the log-mel spectrogram. Default: 0.
+        audio_std (float): Its standard deviation. Default: 1.
+        color_jitter (dict, optional): Arguments of ``torchvision.transforms.v2.ColorJitter``:
+            brightness, contrast, saturation, hue. One draw a clip. Default: None, no jitter.
+        non_blocking (bool): Do not wait for the transfer. Default: True.
+
+    Raises:
+        ValueError: If ``mean`` and ``std`` have not three values each.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        audio_mean: float = 0.0,
+        audio_std: float = 1.0,
+        color_jitter: dict | None = None,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        if len(mean) != 3 or len(std) != 3:
+            raise ValueError(f"mean and std need three values each, got {mean} and {std}")
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1, 1), persistent=False)
+        self.audio_mean = audio_mean
+        self.audio_std = audio_std
+        self.jitter = v2.ColorJitter(**color_jitter) if color_jitter else None
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data (dict): ``inputs`` with ``imgs`` uint8 `(B, 3, T, H, W)` and / or ``audio``
+                float32 `(B, 1, F, T)`, or with a clip axis `(B, N, ...)`; and ``data_samples``.
+            training (bool): Whether to jitter colours. Default: False.
+
+        Returns:
+            dict: The same with normalised float32 inputs on the device.
+        """
+        data = self.cast_data(data)
+        inputs = dict(data["inputs"])
+        if "imgs" in inputs:
+            imgs = inputs["imgs"]
+            if imgs.ndim == 5:  # the encoders' memory format, while a pixel is one byte
+                imgs = imgs.contiguous(memory_format=torch.channels_last_3d)
+            imgs = imgs.float()
+            if training and self.jitter is not None:
+                imgs = self._jitter_clips(imgs)
+            inputs["imgs"] = (imgs - self.mean) / self.std
+        if "audio" in inputs:
+            inputs["audio"] = (inputs["audio"] - self.audio_mean) / self.audio_std
+        return {**data, "inputs": inputs}
+
+    def _jitter_clips(self, imgs: Tensor) -> Tensor:
+        """One draw of the colour jitter for each clip of `(..., 3, T, H, W)`."""
+        clips = imgs.flatten(0, -5).transpose(1, 2) / 255
+        jittered = torch.stack([self.jitter(clip) for clip in clips]) * 255
+        return jittered.transpose(1, 2).view_as(imgs)

@@ -1,0 +1,92 @@
+"""Contrastive loss against queues of keys (CMAC, eq. 7; MoCo, He et al. 2020)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from torch import Tensor
+
+
+def queue_contrast(
+    query: Tensor,
+    positive: Tensor,
+    negatives: Sequence[tuple[Tensor, Tensor]],
+    sample_idx: Tensor,
+    temperature: float,
+) -> tuple[Tensor, Tensor]:
+    """-log of the positive's share among itself and all negatives (CMAC, eq. 7).
+
+    A negative that comes from the query's own video (same row number) does not count.
+
+    Args:
+        query (Tensor): Normalised queries `(B, D)`.
+        positive (Tensor): Normalised positive keys `(B, D)`, row i for query i.
+        negatives (Sequence[tuple[Tensor, Tensor]]): Sets of normalised keys `(K, D)`, each with
+            the row numbers `(K,)` of the videos they come from.
+        sample_idx (Tensor): Row numbers of the queries' videos `(B,)`.
+        temperature (float): tau.
+
+    Returns:
+        tuple[Tensor, Tensor]: Loss and top-1 accuracy (share of queries closer to their positive
+        than to every negative; the latter without gradient), scalars in float32 (float64 for
+        float64 input).
+    """
+    with torch.autocast(query.device.type, enabled=False):
+        dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
+        query, positive = query.to(dtype), positive.to(dtype)
+        logits = [(query * positive).sum(dim=1, keepdim=True)]
+        for keys, key_idx in negatives:
+            own_video = sample_idx[:, None] == key_idx[None, :]
+            logits.append((query @ keys.to(dtype).T).masked_fill(own_video, -torch.inf))
+        scores = torch.cat(logits, dim=1) / temperature
+        # The positive is column 0.
+        loss = (scores.logsumexp(dim=1) - scores[:, 0]).mean()
+        with torch.no_grad():
+            closest = F.pad(scores[:, 1:], (0, 1), value=-torch.inf).amax(dim=1)
+            top1 = (scores[:, 0] > closest).to(dtype).mean()
+    return loss, top1
+
+
+@MODELS.register_module()
+class MoCoQueueLoss(nn.Module):
+    """Cross-modal contrastive loss with within-modal negatives (CMAC, eq. 7).
+
+    Args:
+        temperature (float): tau. Default: 0.07.
+        within_modal_negatives (bool): Also push a query from other videos' keys of its own
+            modality: the second sum of eq. 7, table 3's "w/i Neg". Default: True.
+        within_modal_positives (bool): Also pull a query to the key that a second clip of its video
+            has in its own modality: table 3's "w/i Pos"; needs two clips a sample. Default: False.
+        in_batch_negatives (bool): Count the batch's own keys of other videos as negatives, beside
+            the queue's. Off in the paper; short runs need it. Default: False.
+
+    Raises:
+        ValueError: If ``temperature`` is not positive.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.07,
+        within_modal_negatives: bool = True,
+        within_modal_positives: bool = False,
+        in_batch_negatives: bool = False,
+    ) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {temperature}")
+        self.temperature = temperature
+        self.within_modal_negatives = within_modal_negatives
+        self.within_modal_positives = within_modal_positives
+        self.in_batch_negatives = in_batch_negatives
+
+    def forward(
+        self,
+        query: Tensor,
+        positive: Tensor,
+        negatives: Sequence[tuple[Tensor, Tensor]],
+        sample_idx: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and top-1 accuracy of one direction; see :func:`queue_contrast`."""
+        return queue_contrast(query, positive, negatives, sample_idx, self.temperature)

@@ -1,0 +1,426 @@
+"""CMAC against its equations, option by option."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmaction.structures import ActionDataSample
+
+import cmac_mm  # noqa: F401
+from cmac_mm.models.losses import attention_consistency
+from cmac_mm.models.necks import pyramid_correlation
+
+PREPROCESSOR = dict(type="AudioVisualDataPreprocessor")
+
+
+def build(
+    contrast=None,
+    attention=None,
+    modalities=("visual", "audio"),
+    neck=None,
+    head=None,
+    **kwargs,
+):
+    """A thin CMAC. ``contrast`` / ``attention``: loss options, or False to switch one off."""
+    width = {name: 32 if name in modalities else None for name in ("visual", "audio")}
+    channels = {f"{name}_channels": value for name, value in width.items()}
+    losses = {}
+    if contrast is not False:
+        losses["loss_contrastive"] = dict(type="MoCoQueueLoss", **(contrast or {}))
+    if attention is not False and len(modalities) == 2:
+        losses["loss_attention"] = dict(type="AttentionConsistencyLoss", **(attention or {}))
+    backbones = dict(
+        visual_backbone=dict(type="R2Plus1D", base_channels=4, stage_blocks=(1, 1, 1, 1)),
+        audio_backbone=dict(type="AudioResNet", base_channels=4),
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(
+        dict(
+            type="CMAC",
+            neck=dict(type="CMACNeck", channels=24, **channels, **(neck or {})),
+            head=dict(
+                type="CMACHead",
+                filter_channels=24,
+                hidden_channels=16,
+                embed_channels=8,
+                saliency_channels=6,
+                **channels,
+                **losses,
+                **(head or {}),
+            ),
+            **{key: backbones[key] for key in (f"{name}_backbone" for name in modalities)},
+            **{"queue_size": 10, "grad_norm_interval": 1, **kwargs},
+        )
+    )
+    model.init_weights()
+    return model
+
+
+def make_batch(size=4, clips=None, rows=None, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    lead = (size,) if clips is None else (size, clips)
+    inputs = dict(
+        imgs=torch.randn(*lead, 3, 8, 32, 32, generator=generator),
+        audio=torch.randn(*lead, 1, 40, 30, generator=generator),
+    )
+    rows = range(size) if rows is None else rows
+    return inputs, [ActionDataSample(metainfo=dict(sample_idx=row)) for row in rows]
+
+
+def total(losses):
+    return sum(value for key, value in losses.items() if "loss" in key)
+
+
+def slow_nll(query, positive, negatives, temperature=0.07):
+    """Eq. 7 for one query, by hand."""
+    exp = [torch.exp(query @ key / temperature) for key in [positive, *negatives]]
+    return -torch.log(exp[0] / sum(exp))
+
+
+def embed(model, name, x, key=False):
+    """Normalised projection of a batch, the long way round."""
+    if key:
+        encoder = model.key_encoders[name]
+        modules = (encoder.backbone, encoder.filter_branch, encoder.projection)
+    else:
+        modules = model._query_modules(name)
+    feature_map = modules[1](modules[0](x))
+    pooled = feature_map.mean(dim=tuple(range(2, feature_map.ndim)))
+    return F.normalize(modules[2](pooled), dim=1)
+
+
+@pytest.mark.parametrize("within_negatives", [True, False])
+@pytest.mark.parametrize("within_positives", [True, False])
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_contrastive_part_against_loop(within_negatives, within_positives, in_batch):
+    """All rows of table 3, with and without in-batch negatives; one row number appears twice."""
+    model = build(
+        dict(
+            within_modal_negatives=within_negatives,
+            within_modal_positives=within_positives,
+            in_batch_negatives=in_batch,
+        ),
+        attention=False,
+    )
+    rows = [3, 5, 5, 7]
+    inputs, samples = make_batch(rows=rows, clips=2 if within_positives else None)
+    for queue in model.queues.values():
+        queue.enqueue(queue.keys[:4].clone(), torch.tensor([3, 7, 1, 2]))
+    reference = copy.deepcopy(model)
+    losses = model(inputs, samples, mode="loss")
+
+    with torch.no_grad():
+        first, second = inputs, inputs
+        if within_positives:
+            first = {key: x[:, 0] for key, x in inputs.items()}
+            second = {key: x[:, 1] for key, x in inputs.items()}
+        data = {"visual": "imgs", "audio": "audio"}
+        query = {m: embed(reference, m, first[data[m]]) for m in data}
+        keys = {m: embed(reference, m, first[data[m]], key=True) for m in data}
+        keys2 = {m: embed(reference, m, second[data[m]], key=True) for m in data}
+        for own, other in (("visual", "audio"), ("audio", "visual")):
+            expected = {other: 0.0, own: 0.0}
+            for i in range(4):
+                negatives = []
+                for m in [other, own] if within_negatives else [other]:
+                    queue = reference.queues[m]
+                    negatives += [
+                        key
+                        for key, row in zip(queue.keys, queue.sample_idx, strict=True)
+                        if row != rows[i]
+                    ]
+                    if in_batch:
+                        negatives += [keys[m][j] for j in range(4) if rows[j] != rows[i]]
+                expected[other] += slow_nll(query[own][i], keys[other][i], negatives) / 4
+                expected[own] += slow_nll(query[own][i], keys2[own][i], negatives) / 4
+            torch.testing.assert_close(losses[f"loss_{own}_to_{other}"], expected[other])
+            if within_positives:
+                torch.testing.assert_close(losses[f"loss_{own}_to_{own}"], expected[own])
+            else:
+                assert f"loss_{own}_to_{own}" not in losses
+
+
+@pytest.mark.parametrize("norm", ["cosine", "softmax", "none"])
+@pytest.mark.parametrize("num_scales", [1, 2, 3])
+def test_attention_part(norm, num_scales):
+    """All cells of table 2: eq. 3 to 6 written out."""
+    model = build(False, dict(loss_weight=0.7), neck=dict(norm=norm, num_scales=num_scales))
+    inputs, samples = make_batch()
+    losses = model(inputs, samples, mode="loss")
+    assert {key for key in losses if "loss" in key} == {
+        "loss_visual_attention",
+        "loss_audio_attention",
+    }
+    visual, audio = model.visual_backbone(inputs["imgs"]), model.audio_backbone(inputs["audio"])
+    g_v, g_a = model.neck.visual_filter(visual), model.neck.audio_filter(audio)
+    kappa_v, kappa_a = g_v.mean(dim=(2, 3, 4)), g_a.mean(dim=(2, 3))
+    for name, kernel, filtered, feature_map in (
+        ("visual", kappa_a, g_v, visual),
+        ("audio", kappa_v, g_a, audio),
+    ):
+        guided = pyramid_correlation(kernel, filtered, norm, num_scales)
+        predicted = torch.sigmoid(model.head.saliency[name].layers(feature_map))[:, 0]
+        expected = 0.7 * attention_consistency(predicted, guided)
+        torch.testing.assert_close(losses[f"loss_{name}_attention"], expected)
+        torch.testing.assert_close(losses[f"guided_{name}_mean"], guided.mean())
+        corr = [
+            torch.corrcoef(torch.stack([g.flatten(), p.flatten()]))[0, 1]
+            for g, p in zip(guided, predicted, strict=True)
+        ]
+        torch.testing.assert_close(losses[f"attention_{name}_corr"], torch.stack(corr).mean())
+
+
+def test_objective_is_the_sum_of_its_parts():
+    """Eq. 8: switching a part off leaves exactly the others."""
+    inputs, samples = make_batch()
+    full = build()(inputs, samples, mode="loss")
+    parts = {key for key in full if "loss" in key}
+    assert parts == {
+        "loss_visual_to_audio",
+        "loss_audio_to_visual",
+        "loss_visual_attention",
+        "loss_audio_attention",
+    }
+    parsed, _ = build().parse_losses({key: full[key] for key in full})
+    torch.testing.assert_close(parsed, sum(full[key] for key in parts))
+    without = build(attention=False)(inputs, samples, mode="loss")
+    assert {key for key in without if "loss" in key} == {k for k in parts if "attention" not in k}
+
+
+def test_queue_of_a_step_is_the_one_before_it():
+    model = build(attention=False)
+    inputs, samples = make_batch()
+    before = copy.deepcopy(model.queues)
+    model(inputs, samples, mode="loss")
+    reference = build(attention=False)
+    for name, queue in model.queues.items():
+        keys = embed(reference, name, inputs[{"visual": "imgs", "audio": "audio"}[name]], key=True)
+        torch.testing.assert_close(queue.keys[:4], keys)
+        assert torch.equal(queue.keys[4:], before[name].keys[4:])
+        assert queue.sample_idx[:4].tolist() == [0, 1, 2, 3]
+        assert queue.pointer == 4
+
+
+def test_momentum_update():
+    """key <- 0.9 key + 0.1 query, before the keys of the step are computed."""
+    model = build(momentum=0.9)
+    with torch.no_grad():
+        for parameter in model.visual_backbone.parameters():
+            parameter.add_(1.0)
+    key = [p.clone() for p in model.key_encoders["visual"].backbone.parameters()]
+    query = [p.clone() for p in model.visual_backbone.parameters()]
+    model(*make_batch(), mode="loss")
+    for now, k, q in zip(
+        model.key_encoders["visual"].backbone.parameters(), key, query, strict=True
+    ):
+        torch.testing.assert_close(now, 0.9 * k + 0.1 * q)
+        assert not now.requires_grad
+
+
+def test_key_encoders_start_as_copies():
+    model = build()
+    for name, encoder in model.key_encoders.items():
+        query = [p for module in model._query_modules(name) for p in module.parameters()]
+        assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), query, strict=True))
+
+
+def test_evaluation_changes_nothing():
+    model = build().eval()
+    before = copy.deepcopy(model.state_dict())
+    model(*make_batch(), mode="loss")
+    model(*make_batch(), mode="predict")
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_gradients_reach_everything_but_the_keys():
+    model = build()
+    total(model(*make_batch(), mode="loss")).backward()
+    for name, parameter in model.named_parameters():
+        if name.startswith("key_encoders"):
+            assert parameter.grad is None
+        else:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_gradient_norms_are_those_of_the_parts():
+    model = build()
+    inputs, samples = make_batch()
+    losses = model(inputs, samples, mode="loss")
+    model = build()  # the same weights and queue again
+    maps = {}
+    for name in ("visual", "audio"):
+        backbone = getattr(model, f"{name}_backbone")
+        backbone.register_forward_hook(lambda _m, _i, out, name=name: maps.update({name: out}))
+    model.grad_norm_interval = 0
+    again = model(inputs, samples, mode="loss")
+    for key in ("visual_to_audio", "audio_attention"):
+        grads = torch.autograd.grad(
+            again[f"loss_{key}"], list(maps.values()), retain_graph=True, allow_unused=True
+        )
+        expected = torch.cat([g.flatten() for g in grads if g is not None]).norm()
+        torch.testing.assert_close(losses[f"grad_norm_{key}"], expected, rtol=1e-3, atol=0)
+    assert not any("grad_norm" in key for key in again)
+
+
+def test_queue_free_is_symmetric_in_batch_contrast():
+    """queue_size=0: the other modality's queries are the keys, and take gradient."""
+    model = build(dict(in_batch_negatives=True, within_modal_negatives=False), False, queue_size=0)
+    inputs, samples = make_batch(rows=[4, 9, 9, 2])
+    losses = model(inputs, samples, mode="loss")
+    total(losses).backward()
+    grad = model.audio_backbone.conv1.weight.grad.clone()
+    model.zero_grad()
+    v, a = embed(model, "visual", inputs["imgs"]), embed(model, "audio", inputs["audio"])
+    logits = v @ a.T / 0.07
+    logits[1, 2] = logits[2, 1] = -torch.inf  # two clips of video 9
+    target = torch.arange(4)
+    v_to_a, a_to_v = F.cross_entropy(logits, target), F.cross_entropy(logits.T, target)
+    torch.testing.assert_close(losses["loss_visual_to_audio"], v_to_a)
+    torch.testing.assert_close(losses["loss_audio_to_visual"], a_to_v)
+    (v_to_a + a_to_v).backward()
+    torch.testing.assert_close(grad, model.audio_backbone.conv1.weight.grad)
+    assert not any(key.startswith(("key_encoders", "queues")) for key in model.state_dict())
+
+
+@pytest.mark.parametrize("modality", ["visual", "audio"])
+def test_single_modality_is_moco_on_two_clips(modality):
+    model = build(modalities=(modality,))
+    inputs, samples = make_batch(clips=2)
+    reference = copy.deepcopy(model)
+    losses = model(inputs, samples, mode="loss")
+    assert {key for key in losses if "loss" in key} == {f"loss_{modality}_to_{modality}"}
+    with torch.no_grad():
+        x = inputs[{"visual": "imgs", "audio": "audio"}[modality]]
+        query = embed(reference, modality, x[:, 0])
+        keys = embed(reference, modality, x[:, 1], key=True)
+        queue = reference.queues[modality].keys
+        expected = sum(slow_nll(query[i], keys[i], queue) for i in range(4)) / 4
+    torch.testing.assert_close(losses[f"loss_{modality}_to_{modality}"], expected)
+    torch.testing.assert_close(model.queues[modality].keys[:4], keys)
+    (sample, *_) = model.eval()(inputs, samples, mode="predict")
+    assert f"{modality}_feature" in sample
+    assert not any("attention" in key for key in sample.keys())  # noqa: SIM118
+
+
+def test_batch_of_one():
+    losses = build()(*make_batch(size=1), mode="loss")
+    assert all(value.isfinite() for value in losses.values())
+
+
+def test_predict_averages_clips():
+    model = build().eval()
+    inputs, samples = make_batch(size=2, clips=3)
+    predicted = model(inputs, samples, mode="predict")
+    assert [sample.sample_idx for sample in predicted] == [0, 1]
+    for b, sample in enumerate(predicted):
+        features, embeddings = [], []
+        for n in range(3):
+            (one,) = model({key: x[b : b + 1, n] for key, x in inputs.items()}, mode="predict")
+            features.append(one.visual_feature)
+            embeddings.append(one.visual_embedding)
+            for key in ("guided_visual_attention", "predicted_audio_attention"):
+                torch.testing.assert_close(sample.get(key)[n], one.get(key)[0])
+        torch.testing.assert_close(sample.visual_feature, torch.stack(features).mean(dim=0))
+        mean = torch.stack(embeddings).mean(dim=0)
+        torch.testing.assert_close(sample.visual_embedding, mean / mean.norm())
+        assert sample.guided_visual_attention.shape == (3, 1, 2, 2)
+        assert sample.guided_audio_attention.shape == (3, 2, 1)
+
+
+def test_tensor_mode_gives_feature_maps():
+    maps = build()(make_batch()[0])
+    assert {key: tuple(x.shape) for key, x in maps.items()} == {
+        "visual_map": (4, 32, 1, 2, 2),
+        "audio_map": (4, 32, 2, 1),
+    }
+
+
+def test_bfloat16_autocast_keeps_losses_in_float32():
+    inputs, samples = make_batch()
+    expected = build()(inputs, samples, mode="loss")
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = build()(inputs, samples, mode="loss")
+    for key in (key for key in expected if "loss" in key):
+        assert losses[key].dtype == torch.float32
+        torch.testing.assert_close(losses[key], expected[key], rtol=0.1, atol=0.05)
+
+
+VIDEO_PEERS = {
+    "X3D": (dict(type="X3D", gamma_w=1, gamma_b=2.25, gamma_d=2.2), 432),
+    "SlowOnly": (
+        dict(type="ResNet3dSlowOnly", depth=18, pretrained=None, conv1_kernel=(1, 7, 7)),
+        512,
+    ),
+    "Swin3D": (
+        dict(
+            type="SwinTransformer3D",
+            arch=dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 2, 4]),
+            window_size=(4, 4, 4),
+            pretrained2d=False,
+        ),
+        128,
+    ),
+}
+
+
+@pytest.mark.parametrize("peer", VIDEO_PEERS)
+def test_mmaction2_backbones_serve(peer):
+    config, channels = VIDEO_PEERS[peer]
+    model = MODELS.build(
+        dict(
+            type="CMAC",
+            visual_backbone=config,
+            audio_backbone=dict(type="AudioResNet", base_channels=4),
+            neck=dict(type="CMACNeck", visual_channels=channels, audio_channels=32, channels=24),
+            head=dict(
+                type="CMACHead",
+                filter_channels=24,
+                visual_channels=channels,
+                audio_channels=32,
+                loss_contrastive=dict(type="MoCoQueueLoss"),
+                loss_attention=dict(type="AttentionConsistencyLoss"),
+            ),
+            queue_size=8,
+        )
+    )
+    inputs, samples = make_batch(size=2)
+    inputs["imgs"] = torch.randn(2, 3, 8, 64, 64)
+    loss = total(model(inputs, samples, mode="loss"))
+    loss.backward()
+    assert loss.isfinite()
+
+
+def test_refuses_contradictions():
+    with pytest.raises(ValueError, match="nothing to learn"):
+        build(False, False)
+    with pytest.raises(ValueError, match="no negatives left"):
+        build(queue_size=0)
+    with pytest.raises(ValueError, match="within_modal_positives"):
+        build(dict(within_modal_positives=True, in_batch_negatives=True), queue_size=0)
+    with pytest.raises(ValueError, match="-1"):
+        build(queue_size=-1)
+    with pytest.raises(ValueError, match="momentum"):
+        build(momentum=1.5)
+    with pytest.raises(ValueError, match="visual_backbone, an audio_backbone"):
+        build(modalities=())
+
+
+def test_refuses_bad_input():
+    model = build()
+    inputs, samples = make_batch()
+    with pytest.raises(ValueError, match="lack 'audio'"):
+        model(dict(imgs=inputs["imgs"]), samples, mode="loss")
+    with pytest.raises(ValueError, match="got 2"):
+        model(*make_batch(clips=2), mode="loss")
+    with pytest.raises(ValueError, match="5 axes"):
+        model({**inputs, "imgs": inputs["imgs"][0, 0]}, samples, mode="loss")
+    with pytest.raises(ValueError, match="number of clips"):
+        model({**inputs, "imgs": make_batch(clips=2)[0]["imgs"]}, samples, mode="loss")
+    with pytest.raises(ValueError, match="sample_idx"):
+        model(inputs, [ActionDataSample() for _ in range(4)], mode="loss")
+    with pytest.raises(ValueError, match="4 videos"):
+        model(inputs, None, mode="loss")
+    with pytest.raises(ValueError, match="'train'"):
+        model(inputs, samples, mode="train")

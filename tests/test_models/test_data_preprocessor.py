@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+import cmac_mm  # noqa: F401
+from cmac_mm.models import AudioVisualDataPreprocessor
+
+
+def _clips(*lead):
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (*lead, 3, 2, 8, 8), dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize("lead", [(2,), (2, 3)])
+def test_normalisation_against_loop(lead):
+    preprocess = AudioVisualDataPreprocessor(
+        mean=(1, 2, 3), std=(4, 5, 6), audio_mean=0.5, audio_std=2
+    )
+    imgs, audio = _clips(*lead), torch.randn(*lead, 1, 4, 5)
+    out = preprocess(dict(inputs=dict(imgs=imgs, audio=audio), data_samples=["a"]), training=True)
+    for channel, (mean, std) in enumerate(((1, 4), (2, 5), (3, 6))):
+        expected = (imgs.select(-4, channel).float() - mean) / std
+        torch.testing.assert_close(out["inputs"]["imgs"].select(-4, channel), expected)
+    torch.testing.assert_close(out["inputs"]["audio"], (audio - 0.5) / 2)
+    assert out["data_samples"] == ["a"]
+    assert imgs.dtype == torch.uint8  # the batch itself is untouched
+
+
+def test_clips_leave_in_channels_last():
+    out = AudioVisualDataPreprocessor()(dict(inputs=dict(imgs=_clips(2))))
+    assert out["inputs"]["imgs"].is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_jitter_is_one_draw_a_clip():
+    """All frames of a clip change alike, clips differ, and evaluation is left alone."""
+    preprocess = AudioVisualDataPreprocessor(
+        mean=(0, 0, 0), std=(1, 1, 1), color_jitter=dict(brightness=0.4, contrast=0, hue=0)
+    )
+    frame = torch.randint(10, 100, (3, 1, 8, 8), dtype=torch.uint8)
+    imgs = frame.expand(4, 3, 5, 8, 8).contiguous()
+    torch.manual_seed(0)
+    out = preprocess(dict(inputs=dict(imgs=imgs)), training=True)["inputs"]["imgs"]
+    factors = (out / imgs).flatten(1)
+    torch.testing.assert_close(factors, factors[:, :1].expand_as(factors), rtol=1e-4, atol=0)
+    assert len({round(f, 4) for f in factors[:, 0].tolist()}) == 4
+    assert ((factors >= 0.6) & (factors <= 1.4001)).all()
+    plain = preprocess(dict(inputs=dict(imgs=imgs)), training=False)["inputs"]["imgs"]
+    torch.testing.assert_close(plain, imgs.float())
+
+
+def test_hue_jitter_stays_in_range():
+    preprocess = AudioVisualDataPreprocessor(
+        mean=(0, 0, 0),
+        std=(1, 1, 1),
+        color_jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2),
+    )
+    out = preprocess(dict(inputs=dict(imgs=_clips(3, 2))), training=True)["inputs"]["imgs"]
+    assert out.shape == (3, 2, 3, 2, 8, 8)
+    assert out.min() >= 0 and out.max() <= 255.01
+
+
+def test_refuses():
+    with pytest.raises(ValueError, match="three values"):
+        AudioVisualDataPreprocessor(mean=(0,))
