@@ -1,0 +1,166 @@
+"""How each kind moves: pose over time, and the times at which it hits something."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A periodic motion about an anchor.
+
+    Lengths are in units of the frame's short side, y points down, angles are clockwise radians.
+
+    Args:
+        pose (Callable): Maps times in seconds (N,) to (N, 4): x, y, angle, scale.
+        impact_period (float | None): Seconds between two impacts; None if there are none.
+        impact_start (float): Time of any one of the impacts in seconds. Defaults to 0.
+    """
+
+    pose: Callable[[np.ndarray], np.ndarray]
+    impact_period: float | None = None
+    impact_start: float = 0.0
+
+    def impacts(self, start: float, stop: float) -> np.ndarray:
+        """Times of all impacts in [start, stop), in seconds."""
+        if self.impact_period is None:
+            return np.zeros(0)
+        first = np.ceil((start - self.impact_start) / self.impact_period)
+        last = np.ceil((stop - self.impact_start) / self.impact_period)
+        return self.impact_start + self.impact_period * np.arange(first, last)
+
+    def speed(self, t: np.ndarray, radius: float) -> np.ndarray:
+        """How fast the object is seen to move: of its centre, its rim turning and its growing.
+
+        Args:
+            t (np.ndarray): Evenly spaced times in seconds, shape (N,).
+            radius (float): Radius of the object in short sides.
+
+        Returns:
+            np.ndarray: Short sides per second, shape (N,).
+        """
+        rate = np.gradient(self.pose(t), t, axis=0) * [1.0, 1.0, radius, radius]
+        return np.sqrt((rate**2).sum(axis=1))
+
+
+def _stack(
+    x: np.ndarray | float = 0.0,
+    y: np.ndarray | float = 0.0,
+    angle: np.ndarray | float = 0.0,
+    scale: np.ndarray | float = 1.0,
+) -> np.ndarray:
+    return np.stack(np.broadcast_arrays(x, y, angle, scale), axis=-1)
+
+
+def _bounce(rng: np.random.Generator, radius: float) -> Motion:
+    period, height, start = rng.uniform(0.45, 0.7), rng.uniform(0.3, 0.5), rng.uniform(0, 1)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / period % 1
+        return _stack(y=-4 * height * u * (1 - u))
+
+    return Motion(pose, period, start)
+
+
+def _pulsate(rng: np.random.Generator, radius: float) -> Motion:
+    rate, phase = rng.uniform(1.2, 2.0), rng.uniform(0, 2 * np.pi)
+    return Motion(lambda t: _stack(scale=1 + 0.35 * np.sin(2 * np.pi * rate * t + phase)))
+
+
+def _spin(rng: np.random.Generator, radius: float) -> Motion:
+    turns = rng.uniform(0.7, 1.1) * rng.choice([-1, 1])
+    swell, phase, start = rng.uniform(1.2, 2.0), *rng.uniform(0, 2 * np.pi, 2)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        # the turning rate itself swells and fades: turns * (1 + 0.7 sin)
+        eased = t - 0.7 * np.cos(2 * np.pi * swell * t + phase) / (2 * np.pi * swell)
+        return _stack(angle=start + 2 * np.pi * turns * eased)
+
+    return Motion(pose)
+
+
+def _slide(rng: np.random.Generator, radius: float) -> Motion:
+    half_way, reach, start = rng.uniform(0.35, 0.55), rng.uniform(0.18, 0.28), rng.uniform(0, 1)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / (2 * half_way) % 1
+        return _stack(x=reach * (1 - 4 * np.abs(u - 0.5)))
+
+    return Motion(pose, half_way, start)
+
+
+def _swing(rng: np.random.Generator, radius: float) -> Motion:
+    period, widest, start = rng.uniform(0.75, 1.1), rng.uniform(0.7, 1.0), rng.uniform(0, 1)
+    length = rng.uniform(0.3, 0.4)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        angle = widest * np.cos(2 * np.pi * (t - start) / period)
+        return _stack(x=-length * np.sin(angle), y=length * np.cos(angle), angle=angle)
+
+    return Motion(pose, period / 2, start)
+
+
+def _orbit(rng: np.random.Generator, radius: float) -> Motion:
+    rate, phase = rng.uniform(0.9, 1.4) * rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
+    wide, high = rng.uniform(0.2, 0.28), rng.uniform(0.14, 0.2)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        turn = 2 * np.pi * rate * t + phase
+        return _stack(x=wide * np.cos(turn), y=high * np.sin(turn))
+
+    return Motion(pose)
+
+
+def _strike(rng: np.random.Generator, radius: float) -> Motion:
+    period, start, side = rng.uniform(0.5, 0.75), rng.uniform(0, 1), rng.choice([-1, 1])
+    raised = rng.uniform(1.3, 1.7)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / period % 1
+        # slowly up during 70 % of the period, then down ever faster until the impact
+        up = np.sin(np.pi / 2 * np.minimum(u / 0.7, 1)) ** 2
+        down = 1 - np.clip((u - 0.7) / 0.3, 0, 1) ** 2
+        angle = side * (raised * up * down - 0.5)
+        # the hammer turns about the end of its handle
+        return _stack(x=radius * np.sin(angle), y=-radius * np.cos(angle), angle=angle)
+
+    return Motion(pose, period, start)
+
+
+def _shake(rng: np.random.Generator, radius: float) -> Motion:
+    rate, phase, reach = rng.uniform(2.2, 3.2), rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.16)
+    tilt = rng.uniform(0, 2 * np.pi)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        swing = np.sin(2 * np.pi * rate * t + phase)
+        # along the handle, as one shakes a maraca
+        return _stack(x=-reach * np.sin(tilt) * swing, y=reach * np.cos(tilt) * swing, angle=tilt)
+
+    return Motion(pose)
+
+
+_MOTIONS: dict[str, Callable[[np.random.Generator, float], Motion]] = {
+    "ball": _bounce,
+    "heart": _pulsate,
+    "gear": _spin,
+    "crate": _slide,
+    "bell": _swing,
+    "star": _orbit,
+    "hammer": _strike,
+    "maraca": _shake,
+}
+
+
+def draw_motion(kind: str, radius: float, rng: np.random.Generator) -> Motion:
+    """Draw the motion of one object: the kind decides its form, chance its tempo, reach and phase.
+
+    Args:
+        kind (str): One of ``SHAPE_KINDS``.
+        radius (float): Radius of the object in units of the frame's short side.
+        rng (np.random.Generator): Source of chance.
+
+    Returns:
+        Motion: The motion; something clearly moves within any one second.
+    """
+    return _MOTIONS[kind](rng, radius)

@@ -1,0 +1,221 @@
+"""One clip of the built-in set: who is in it, its frames, its sound and where the sound is."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .kinds import SHAPE_KINDS
+from .looks import draw_background, draw_sprite
+from .motions import draw_motion
+from .sounds import SAMPLE_RATE, synthesise
+
+SPLITS = ("train", "test")
+_SIZES = ((96, 96), (128, 96), (96, 128), (112, 112))  # width, height
+_FRAME_RATES = (15, 20, 24, 25, 30)
+_FRAME_RATE_SHARES = (0.5, 0.2, 0.1, 0.1, 0.1)
+_MIN_SECONDS, _MAX_SECONDS = 2.0, 2.8
+_LARGEST_SCALE = 1.35  # a heart's, while it pulsates
+_DRIFT = 0.03  # at most, on each axis, in short sides per second
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One object of a clip.
+
+    Args:
+        kind (str): One of ``SHAPE_KINDS``.
+        radius (float): Of the circle that holds the object at scale 1, in pixels.
+        sprite (np.ndarray): Its picture, float32 (size, size, 3), premultiplied by ``alpha``.
+        alpha (np.ndarray): How opaque each pixel is, 0 to 1, thrice: float32 (size, size, 3).
+        poses (np.ndarray): In each frame x, y (pixels), angle (radians) and scale, shape (T, 4).
+    """
+
+    kind: str
+    radius: float
+    sprite: np.ndarray
+    alpha: np.ndarray
+    poses: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that a clip consists of.
+
+    Args:
+        width (int): Pixels.
+        height (int): Pixels.
+        fps (int): Frames per second.
+        shapes (tuple[Shape, ...]): Silent objects, then the sounding one, which is drawn on top.
+        background (np.ndarray): float32 (height, width, 3).
+        noise (np.ndarray): Pixel noise, larger than a frame: every frame shows another part.
+        sound (np.ndarray): float32 samples at 24 kHz, as long as the picture.
+        impact_times (np.ndarray): Seconds at which the sounding object hits something.
+    """
+
+    width: int
+    height: int
+    fps: int
+    shapes: tuple[Shape, ...]
+    background: np.ndarray
+    noise: np.ndarray
+    sound: np.ndarray
+    impact_times: np.ndarray
+
+    @property
+    def sounding(self) -> Shape:
+        """The object that moves and sounds."""
+        return self.shapes[-1]
+
+
+def draw_kinds(seed: int, split: str, index: int) -> list[str]:
+    """Draw the kinds in a clip: one or two silent ones, then the sounding one.
+
+    In every eight clips from a multiple of eight on, each kind sounds once and is silent equally
+    often, so that seeing a kind tells nothing about whether it is the one that sounds.
+
+    Args:
+        seed (int): Seed of the set, not negative.
+        split (str): ``'train'`` or ``'test'``.
+        index (int): Number of the clip in its split, not negative.
+
+    Returns:
+        list[str]: Two or three different kinds.
+    """
+    num_kinds = len(SHAPE_KINDS)
+    block, place = divmod(index, num_kinds)
+    rng = np.random.default_rng([seed, SPLITS.index(split), 0, block])
+    order = rng.permutation(num_kinds)
+    num_silent = rng.choice([1, 2], p=[1 / 3, 2 / 3])
+    steps = rng.choice(np.arange(1, num_kinds), num_silent, replace=False)
+    labels = [*order[(place + steps) % num_kinds], order[place]]
+    return [SHAPE_KINDS[label] for label in labels]
+
+
+def draw_scene(seed: int, split: str, index: int) -> Scene:
+    """Draw a clip. It depends on the three arguments and on nothing else.
+
+    Args:
+        seed (int): Seed of the set, not negative.
+        split (str): ``'train'`` or ``'test'``.
+        index (int): Number of the clip in its split, not negative.
+
+    Returns:
+        Scene: The clip.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is unknown: expected one of {SPLITS}")
+    if seed < 0 or index < 0:
+        raise ValueError(f"seed and index must not be negative, got {seed} and {index}")
+    rng = np.random.default_rng([seed, SPLITS.index(split), 1, index])
+    kinds = draw_kinds(seed, split, index)
+    width, height = _SIZES[rng.integers(len(_SIZES))]
+    fps = int(rng.choice(_FRAME_RATES, p=_FRAME_RATE_SHARES))
+    num_frames = round(rng.uniform(_MIN_SECONDS, _MAX_SECONDS) * fps)
+    seconds, times = num_frames / fps, np.arange(num_frames) / fps
+
+    # in units of the short side first, then in pixels
+    short_side = min(width, height)
+    relative_radii = rng.uniform(0.15, 0.2, len(kinds))
+    motions = [draw_motion(k, r, rng) for k, r in zip(kinds, relative_radii, strict=True)]
+    paths = np.stack([motion.pose(times) for motion in motions])
+    drifts = times[:, None] * rng.uniform(-_DRIFT, _DRIFT, (len(kinds), 1, 2))
+    radii = relative_radii * short_side
+    anchors = _place(paths, drifts, radii, np.array([width, height]), rng)
+    for i, motion in enumerate(motions[:-1]):
+        # silent: it stands still somewhere on the path that it would take if it sounded
+        paths[i] = motion.pose(rng.uniform(0, seconds, 1))
+    paths[..., :2] = short_side * (paths[..., :2] + drifts) + anchors[:, None]
+
+    sizes = np.ceil(2 * _LARGEST_SCALE * radii).astype(int)
+    shapes = tuple(
+        Shape(kind, radius, *draw_sprite(kind, size, rng), path)
+        for kind, radius, size, path in zip(kinds, radii, sizes, paths, strict=True)
+    )
+    background = draw_background(width, height, rng)
+    noise = rng.uniform(0.5, 2.5) * rng.standard_normal((height + 32, width + 32), np.float32)
+    noise = np.repeat(noise[..., None], 3, axis=2)
+    num_samples = round(seconds * SAMPLE_RATE)
+    sound = synthesise(kinds[-1], motions[-1], relative_radii[-1], num_samples, rng)
+    impact_times = motions[-1].impacts(0, seconds)
+    return Scene(width, height, fps, shapes, background, noise, sound, impact_times)
+
+
+def _place(
+    paths: np.ndarray,
+    drifts: np.ndarray,
+    radii: np.ndarray,
+    frame: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Anchors (N, 2) in pixels that keep each path in the frame and, as far as chance finds, apart.
+
+    Silent objects claim the room that they would move in, too: were the sounding one placed by
+    another rule than they are, a still frame would tell it.
+    """
+    centres = frame.min() * (paths[..., :2] + drifts)
+    reach = radii[:, None, None] * paths[..., 3:]
+    low, high = (centres - reach).min(axis=1), (centres + reach).max(axis=1)
+    anchors = rng.uniform(-low, np.maximum(frame - high, -low), (24, *low.shape))
+    overlap = np.zeros(len(anchors))
+    for i in range(len(low)):
+        for j in range(i):
+            start = np.maximum(anchors[:, i] + low[i], anchors[:, j] + low[j])
+            stop = np.minimum(anchors[:, i] + high[i], anchors[:, j] + high[j])
+            overlap += np.maximum(stop - start, 0).prod(axis=1)
+    return anchors[overlap.argmin()]
+
+
+def render_frames(scene: Scene, with_sounding: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Draw all frames of a clip.
+
+    Args:
+        scene (Scene): The clip.
+        with_sounding (bool): Whether the sounding object is drawn. Defaults to True.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: Frames, uint8 RGB (T, H, W, 3), and the box around the
+        sounding object in each, float64 (T, 4): its left, top, right and bottom edge in pixels
+        (the picture's are 0, 0, W, H); zeros if it is not drawn.
+    """
+    num_frames = len(scene.sounding.poses)
+    shifts = np.random.default_rng(num_frames).integers(0, 33, (num_frames, 2))
+    frames = np.empty((num_frames, scene.height, scene.width, 3), np.uint8)
+    boxes = np.zeros((num_frames, 4))
+    for i, (y, x) in enumerate(shifts):
+        picture = scene.background.copy()
+        for shape in scene.shapes[: None if with_sounding else -1]:
+            # the sounding one is the last, so this ends as its box
+            boxes[i] = _draw(picture, shape, shape.poses[i])
+        noise = scene.noise[y : y + scene.height, x : x + scene.width]
+        cv2.add(picture, noise, dst=frames[i], dtype=cv2.CV_8U)
+    return frames, boxes * with_sounding
+
+
+def _draw(picture: np.ndarray, shape: Shape, pose: np.ndarray) -> tuple[int, int, int, int]:
+    """Blend an object into a picture (in place); return the box around what is drawn."""
+    x, y, angle, scale = pose
+    height, width = picture.shape[:2]
+    reach = shape.radius * scale + 2
+    left, top = max(int(x - reach), 0), max(int(y - reach), 0)
+    right, bottom = min(int(x + reach) + 1, width), min(int(y + reach) + 1, height)
+    size = (right - left, bottom - top)
+    zoom = 2 * shape.radius * scale / len(shape.sprite)
+    cos, sin, middle = zoom * np.cos(angle), zoom * np.sin(angle), (len(shape.sprite) - 1) / 2
+    # OpenCV's coordinates are those of pixel centres, hence the halves
+    matrix = np.array(
+        [
+            [cos, -sin, x - 0.5 - left - (cos - sin) * middle],
+            [sin, cos, y - 0.5 - top - (sin + cos) * middle],
+        ]
+    )
+    colour = cv2.warpAffine(shape.sprite, matrix, size)
+    hidden = cv2.warpAffine(shape.alpha, matrix, size)
+    region = picture[top:bottom, left:right]
+    region *= 1 - hidden
+    region += colour
+    x1, y1, w, h = cv2.boundingRect((hidden[..., 0] > 0.5).view(np.uint8))
+    return left + x1, top + y1, left + x1 + w, top + y1 + h

@@ -1,0 +1,124 @@
+"""How each kind sounds: a carrier inside its band, shaped by its motion."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .kinds import band_hz
+from .motions import Motion
+
+SAMPLE_RATE = 24_000
+
+
+def _tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
+    """Three partials that are no multiples of one another."""
+    width = np.log(high / low)
+    sound = np.zeros_like(t)
+    for place in (0.2, 0.5, 0.8):
+        frequency = low * np.exp(width * (place + rng.uniform(-0.08, 0.08)))
+        sound += rng.uniform(0.3, 1) * np.sin(2 * np.pi * frequency * t + rng.uniform(0, 6.28))
+    return sound
+
+
+def _buzz(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
+    """All harmonics of a low tone that fall into the band, in phase: a train of pulses."""
+    pitch = rng.uniform(35, 50)
+    harmonics = np.arange(np.ceil(1.05 * low / pitch), np.floor(0.95 * high / pitch) + 1)
+    return np.cos(2 * np.pi * pitch * np.multiply.outer(harmonics, t)).sum(axis=0)
+
+
+def _noise(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
+    """Noise within the band."""
+    frequency = np.fft.rfftfreq(len(t), 1 / SAMPLE_RATE)
+    spectrum = np.zeros(len(frequency), dtype=complex)
+    inside = (frequency > 1.05 * low) & (frequency < 0.95 * high)
+    spectrum[inside] = rng.standard_normal(2 * inside.sum()).view(complex)
+    return np.fft.irfft(spectrum, len(t))
+
+
+def _impacts(
+    rng: np.random.Generator, times: np.ndarray, decay: float, carrier: np.ndarray
+) -> np.ndarray:
+    """One decaying burst of the carrier from the very sample of each impact on."""
+    # an attack of 2 ms, so that the burst's spectrum stays inside the band
+    age = np.arange(min(len(carrier), int(8 * decay * SAMPLE_RATE))) / SAMPLE_RATE
+    burst = carrier[: len(age)] * np.exp(-age / decay) * np.minimum(age / 0.002, 1)
+    sound = np.zeros_like(carrier)
+    for time in times:
+        start = round(time * SAMPLE_RATE)
+        skip, end = max(-start, 0), min(start + len(burst), len(sound))
+        if skip < len(burst) and end > start + skip:
+            sound[start + skip : end] += rng.uniform(0.8, 1) * burst[skip : end - start]
+    return sound
+
+
+def _unit(sound: np.ndarray) -> np.ndarray:
+    return sound / np.sqrt(np.mean(sound**2))
+
+
+# kind -> carrier, decay of an impact in seconds (None: the sound follows the speed alone)
+_VOICES: dict[str, tuple[Callable[..., np.ndarray], float | None]] = {
+    "ball": (_tones, 0.09),
+    "heart": (_tones, None),
+    "gear": (_buzz, None),
+    "crate": (_noise, 0.06),
+    "bell": (_tones, 0.25),
+    "star": (_tones, None),
+    "hammer": (_noise, 0.04),
+    "maraca": (_noise, None),
+}
+
+
+def synthesise(
+    kind: str, motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Sound of one moving object over a weak background noise.
+
+    Impacts start at the very sample; where there are none, the amplitude follows the speed that
+    is seen. Level, pitch, timbre and background are drawn by chance.
+
+    Args:
+        kind (str): One of ``SHAPE_KINDS``.
+        motion (Motion): The motion that is seen.
+        radius (float): Radius of the object in units of the frame's short side.
+        num_samples (int): Length in samples of ``SAMPLE_RATE``.
+        rng (np.random.Generator): Source of chance.
+
+    Returns:
+        np.ndarray: float32 samples in [-1, 1], shape (num_samples,).
+    """
+    low, high = band_hz(kind)
+    t = np.arange(num_samples) / SAMPLE_RATE
+    duration = num_samples / SAMPLE_RATE
+    carrier, decay = _VOICES[kind]
+
+    coarse = np.linspace(0, duration, int(duration * 500))
+    speed = motion.speed(coarse, radius)
+    envelope = np.interp(t, coarse, speed / speed.max())
+    if kind == "star":
+        # a voice that sings higher the higher the star stands
+        height = -motion.pose(coarse)[:, 1]
+        pitch = (low * high) ** 0.5 * (high / low) ** (0.3 * height / np.abs(height).max())
+        phase = np.cumsum(np.interp(t, coarse, pitch)) / SAMPLE_RATE
+        sound = np.sin(2 * np.pi * phase + rng.uniform(0, 6.28)) * envelope
+    elif decay is None:
+        sound = carrier(rng, low, high, t) * envelope
+    else:
+        # bursts that began before the video are still heard
+        times = motion.impacts(-8 * decay, duration)
+        sound = _unit(_impacts(rng, times, decay, _unit(carrier(rng, low, high, t))))
+        if kind == "crate":
+            sound += 0.3 * _unit(_noise(rng, low, high, t) * envelope)
+    sound = _unit(sound)
+
+    sound += 10 ** (rng.uniform(-35, -22) / 20) * background_noise(num_samples, rng)
+    sound *= 10 ** (rng.uniform(-26, -14) / 20)
+    return (sound * min(1, 0.95 / np.abs(sound).max())).astype(np.float32)
+
+
+def background_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of unit power whose spectrum lies between white and pink, shape (num_samples,)."""
+    frequency = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE)
+    colour = np.maximum(frequency, 50.0) ** (-rng.uniform(0, 1) / 2)
+    spectrum = rng.standard_normal(2 * len(frequency)).view(complex) * colour
+    return _unit(np.fft.irfft(spectrum, num_samples))
