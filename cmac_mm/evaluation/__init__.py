@@ -1,10 +1,16 @@
 """Evaluation of audio-visual representations: retrieval, linear probes, localisation."""
 
-from .features import extract_features
+from .features import calibrate_batch_norm, extract_features
 from .linear_probe import ProbeResult, linear_probe
-from .localisation import LocalisationResult, band_hit, boxes_in_crop, pointing_game
+from .localisation import (
+    LocalisationResult,
+    band_hit,
+    boxes_in_crop,
+    filter_frequencies,
+    pointing_game,
+)
 from .metrics import CrossModalRetrieval
-from .retrieval import instance_recall, recall_at_k
+from .retrieval import chance_recall, instance_recall, recall_at_k
 
 __all__ = [
     "CrossModalRetrieval",
@@ -12,7 +18,10 @@ __all__ = [
     "ProbeResult",
     "band_hit",
     "boxes_in_crop",
+    "calibrate_batch_norm",
+    "chance_recall",
     "extract_features",
+    "filter_frequencies",
     "instance_recall",
     "linear_probe",
     "pointing_game",

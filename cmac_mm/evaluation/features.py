@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmengine.utils import ProgressBar
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 FEATURE_FIELDS = ("visual_feature", "audio_feature", "visual_embedding", "audio_embedding")
 
@@ -128,3 +129,33 @@ def extract_features(
             "a model whose mode 'predict' adds them to its data samples"
         )
     return features
+
+
+def calibrate_batch_norm(model: BaseModel, batches: Sequence[dict]) -> None:
+    """Set the running statistics of batch norm to those of some data, the weights left as they are.
+
+    A network that was never trained has means 0 and variances 1 there, which makes it look worse
+    than its random filters are: calibrate it before it serves as the baseline of a trained one.
+
+    Args:
+        model (BaseModel): The model; changed in place, put into eval mode.
+        batches (Sequence[dict]): Batches of ``dict(inputs, data_samples)``; all weigh the same.
+
+    Raises:
+        ValueError: If there is no batch.
+    """
+    if not batches:
+        raise ValueError("no batches: batch norm has nothing to be calibrated on")
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over the batches
+        norm.train()
+    with torch.no_grad():
+        for batch in batches:
+            model.test_step(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

@@ -208,6 +208,21 @@ def row_frequencies(mel_frequencies: Tensor, num_rows: int) -> Tensor:
     return torch.lerp(frequencies[below], frequencies[above], position - below)
 
 
+def filter_frequencies(filters: Tensor, sample_rate: int) -> Tensor:
+    """Centre of each mel filter: the mean frequency of its response.
+
+    Args:
+        filters (Tensor): Response of each filter at evenly spaced frequencies from 0 to half the
+            sampling rate, (bins, num_mels), as torchaudio's ``MelScale.fb`` has it.
+        sample_rate (int): Sampling rate, Hz.
+
+    Returns:
+        Tensor: Centre of each filter, Hz, (num_mels,).
+    """
+    frequencies = torch.linspace(0, sample_rate / 2, len(filters), dtype=torch.float64)
+    return frequencies @ filters.double() / filters.double().sum(dim=0)
+
+
 def _check_finite(attention: Tensor) -> None:
     """Refuse maps without a meaningful maximum."""
     bad = ~torch.isfinite(attention).flatten(1).all(dim=1)

@@ -138,3 +138,34 @@ def instance_recall(
         )
     rows = torch.arange(len(query))
     return recall_at_k(query, gallery, rows, rows, ks=ks, chunk_size=chunk_size)
+
+
+def chance_recall(
+    query_labels: Tensor, gallery_labels: Tensor, ks: Sequence[int] = (1, 5, 10, 20, 50)
+) -> dict[int, float]:
+    """Expected :func:`recall_at_k` of a gallery in random order.
+
+    Args:
+        query_labels (Tensor): Integer class of each query, (M,).
+        gallery_labels (Tensor): Integer class of each gallery item, (N,).
+        ks (Sequence[int]): Ranks to report. Defaults to (1, 5, 10, 20, 50).
+
+    Returns:
+        dict[int, float]: Expected recall in [0, 1] for each k: 1 minus the probability that k
+        items drawn without replacement are all of other classes.
+
+    Raises:
+        ValueError: If there are no queries, or a k is not within the gallery's size.
+    """
+    size = len(gallery_labels)
+    if len(query_labels) == 0:
+        raise ValueError("query_labels is empty: expected one or more queries")
+    others = (query_labels[:, None] != gallery_labels[None, :]).sum(dim=1).double()
+    result = {}
+    for k in ks:
+        if not 1 <= k <= size:
+            raise ValueError(f"k = {k}: expected 1 <= k <= {size}, the gallery's size")
+        drawn = torch.arange(k, dtype=torch.float64)
+        all_others = ((others[:, None] - drawn) / (size - drawn)).clamp(min=0).prod(dim=1)
+        result[k] = (1 - all_others).mean().item()
+    return result

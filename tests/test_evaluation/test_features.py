@@ -5,7 +5,13 @@ import torch.multiprocessing as mp
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 
-from cmac_mm.evaluation import CrossModalRetrieval, extract_features, instance_recall, recall_at_k
+from cmac_mm.evaluation import (
+    CrossModalRetrieval,
+    calibrate_batch_norm,
+    extract_features,
+    instance_recall,
+    recall_at_k,
+)
 from cmac_mm.evaluation.features import feature_records, stack_records
 
 
@@ -188,3 +194,20 @@ def test_metric_gives_what_a_model_allows():
         CrossModalRetrieval().process({}, [{"sample_idx": 3, "pred_score": x[0]}])
     with pytest.raises(ValueError, match="ks: expected positive"):
         CrossModalRetrieval(ks=(0, 1))
+
+
+def test_calibration_sets_the_statistics_of_the_data():
+    torch.manual_seed(0)
+    inputs = torch.randn(12, 4) * 3 + 5
+    model = MeanModel().train()
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    model.norm.running_mean += 100
+    calibrate_batch_norm(model, make_batches(inputs, list(range(12)), batch_size=4))
+    parts = inputs.view(3, 4, 4)
+    torch.testing.assert_close(model.norm.running_mean, parts.mean(dim=1).mean(dim=0))
+    torch.testing.assert_close(model.norm.running_var, parts.var(dim=1).mean(dim=0))
+    assert model.norm.momentum == 0.1
+    assert not any(module.training for module in model.modules())
+    assert all(torch.equal(value, before[key]) for key, value in model.named_parameters())
+    with pytest.raises(ValueError, match="no batches"):
+        calibrate_batch_norm(model, [])

@@ -1,10 +1,12 @@
 import math
 
+import librosa
 import pytest
 import torch
 import torch.nn.functional as F
+from torchaudio.transforms import MelScale
 
-from cmac_mm.evaluation import band_hit, boxes_in_crop, pointing_game
+from cmac_mm.evaluation import band_hit, boxes_in_crop, filter_frequencies, pointing_game
 from cmac_mm.evaluation.localisation import row_frequencies
 
 STILL = {"fps": 10.0, "original_shape": (100, 200), "clip_start": [0.0], "clip_duration": 1.0}
@@ -257,3 +259,13 @@ def test_audio_bad_input_is_refused():
         band_hit(torch.rand(0, 4, 3), torch.rand(0, 2), mels)
     with pytest.raises(ValueError, match="map 0"):
         band_hit(torch.full((1, 4, 3), math.nan), torch.rand(1, 2), mels)
+
+
+@pytest.mark.parametrize("mel_scale", ["htk", "slaney"])
+def test_filter_frequencies_are_those_of_librosa(mel_scale):
+    scale = MelScale(40, 24000, n_stft=4097, f_min=50.0, mel_scale=mel_scale)
+    got = filter_frequencies(scale.fb, 24000)
+    edges = librosa.mel_frequencies(42, fmin=50.0, fmax=12000, htk=mel_scale == "htk")
+    # The mean of a triangle is the mean of its three corners.
+    corners = torch.tensor(edges).unfold(0, 3, 1).mean(dim=1)
+    torch.testing.assert_close(got, corners.double(), rtol=2e-3, atol=0.5)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from cmac_mm.evaluation.retrieval import instance_recall, recall_at_k
+from cmac_mm.evaluation.retrieval import chance_recall, instance_recall, recall_at_k
 
 
 def slow_recall(query, gallery, query_labels, gallery_labels, ks, exclude_self=False):
@@ -142,3 +142,35 @@ def test_bad_input_is_refused():
         recall_at_k(x, x, y, y, (1,), chunk_size=0)
     with pytest.raises(ValueError, match="equal shape"):
         instance_recall(x, x[:4], (1,))
+
+
+def test_chance_closed_form():
+    gallery = torch.tensor([0, 0, 1, 1, 1, 2])
+    queries = torch.tensor([0, 1, 2, 3])  # class 3 is not in the gallery
+    got = chance_recall(queries, gallery, ks=(1, 2, 6))
+    assert got[1] == pytest.approx((2 / 6 + 3 / 6 + 1 / 6 + 0) / 4)
+    pairs = 15
+    assert got[2] == pytest.approx((1 - 6 / pairs + 1 - 3 / pairs + 1 - 10 / pairs + 0) / 4)
+    assert got[6] == pytest.approx(3 / 4)
+
+
+def test_chance_is_what_random_features_reach():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(7, (300,), generator=generator)
+    query_labels = torch.randint(7, (4000,), generator=generator)
+    got = recall_at_k(
+        torch.randn(4000, 64, generator=generator),
+        torch.randn(300, 64, generator=generator),
+        query_labels,
+        labels,
+        ks=(1, 5),
+    )
+    assert got == pytest.approx(chance_recall(query_labels, labels, ks=(1, 5)), abs=0.03)
+
+
+def test_chance_bad_input_is_refused():
+    labels = torch.arange(3)
+    with pytest.raises(ValueError, match="k = 4"):
+        chance_recall(labels, labels, ks=(4,))
+    with pytest.raises(ValueError, match="query_labels is empty"):
+        chance_recall(labels[:0], labels, ks=(1,))
