@@ -1,0 +1,135 @@
+"""Videos with sound, listed in MMAction2's text format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import WARNING
+from pathlib import Path
+
+from mmaction.datasets.base import BaseActionDataset
+from mmaction.registry import DATASETS
+from mmengine.fileio import join_path, list_from_file
+from mmengine.logging import print_log
+
+from .av_reader import MediaError
+from .bad_files import BadFileLog
+
+
+@DATASETS.register_module()
+class AudioVisualDataset(BaseActionDataset):
+    """Data set of media files, one a line of a text file: ``path label``, the label optional.
+
+    The label is a whole number; with it the path may hold spaces. Empty lines are skipped. A
+    sample holds ``filename``, ``label`` if there is one, and ``sample_idx``, the row among the
+    lines that are not empty, counted from 0; it stays the same in subsets.
+
+    A file that a transform refuses with :class:`MediaError` is, in training, replaced by another
+    one drawn at random, logged once, counted, and noted in a text file (``bad_files``; the hook
+    :class:`BadSampleHook` puts it into the work directory). In test mode results must not depend
+    on such luck, so the error is raised.
+
+    Args:
+        ann_file (str): Path of the list.
+        pipeline (list[dict | Callable]): Transforms.
+        data_prefix (dict): ``video``: folder or address that paths in the list are relative to.
+            Defaults to ``dict(video='')``.
+        backend_args (dict, optional): Storage of the list where it is not local, as in mmengine's
+            ``fileio``; ``OpenAudioVisual`` has its own. Defaults to None.
+        on_error (str): ``'replace'`` or ``'raise'``. Defaults to ``'replace'``.
+        max_refetch (int): Samples tried in place of a refused one before giving up. Defaults to
+            100.
+        test_mode (bool): Whether this is a validation or test set. Defaults to False.
+        **kwargs: Of MMAction2's ``BaseActionDataset``.
+
+    Raises:
+        ValueError: A line of the list cannot be understood, or an argument is wrong.
+        RuntimeError: At loading, when ``max_refetch`` samples in a row are refused.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        pipeline: list[dict | Callable],
+        data_prefix: dict | None = None,
+        backend_args: dict | None = None,
+        on_error: str = "replace",
+        max_refetch: int = 100,
+        test_mode: bool = False,
+        **kwargs: object,
+    ) -> None:
+        if on_error not in ("replace", "raise"):
+            raise ValueError(f"on_error must be 'replace' or 'raise', not {on_error!r}")
+        self.backend_args = backend_args
+        self.on_error = on_error
+        self.bad_files = BadFileLog()
+        super().__init__(
+            ann_file,
+            pipeline=pipeline,
+            data_prefix=dict(video="") if data_prefix is None else data_prefix,
+            max_refetch=max_refetch,
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read the list."""
+        prefix = self.data_prefix.get("video") or ""
+        lines = list_from_file(self.ann_file, backend_args=self.backend_args)
+        data_list = []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                info = self._parse(line.strip(), number)
+                if prefix:
+                    info["filename"] = join_path(
+                        prefix, info["filename"], backend_args=self.backend_args
+                    )
+                data_list.append({**info, "row": len(data_list)})
+        if not data_list:
+            raise ValueError(f"{self.ann_file} lists no files")
+        return data_list
+
+    def _parse(self, line: str, number: int) -> dict:
+        path, _, label = line.rpartition(" ") if " " in line else line.rpartition("\t")
+        if not path:
+            return dict(filename=line)
+        if not (label.isascii() and label.isdecimal()):
+            raise ValueError(
+                f"{self.ann_file}, line {number}: expected 'path label' with a whole number >= 0 "
+                f"as label, or a path without spaces, found {line!r}"
+            )
+        return dict(filename=path.strip(), label=int(label))
+
+    def get_data_info(self, idx: int) -> dict:
+        """The sample's entry in the list, before the pipeline."""
+        info = super().get_data_info(idx)
+        info["sample_idx"] = info.pop("row")
+        return info
+
+    def prepare_data(self, idx: int) -> dict:
+        """Run the pipeline on a sample; its file is closed whatever happens."""
+        results = self.get_data_info(idx)
+        try:
+            return self.pipeline(results)
+        finally:
+            media = results.pop("media", None)
+            if media is not None:
+                media.close()
+
+    def __getitem__(self, idx: int) -> dict:
+        """A sample, or in training another one in place of one that is refused."""
+        if not self._fully_initialized:
+            self.full_init()
+        if self.test_mode or self.on_error == "raise":
+            return self.prepare_data(idx)
+        for _ in range(self.max_refetch + 1):
+            try:
+                return self.prepare_data(idx)
+            except MediaError as error:
+                refused = error
+            if self.bad_files.add(refused.filename, refused.reason):
+                print_log(f"Replaced a sample: {refused}", logger="current", level=WARNING)
+            idx = self._rand_another()
+        raise RuntimeError(
+            f"{self.max_refetch + 1} samples of {Path(self.ann_file).name} in a row were refused; "
+            f"the last one: {refused}"
+        )

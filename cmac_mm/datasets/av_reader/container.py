@@ -1,0 +1,197 @@
+"""Opening a media file, choosing its streams, and its clock."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import av
+from av.error import FFmpegError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+# Elementary formats whose header holds no length: FFmpeg guesses it from the bit rate.
+_GUESSED_LENGTH = ("mp3", "aac", "ac3", "h264", "hevc", "m4v", "mpegvideo")
+# How far before the end the last packets are looked for, in seconds.
+_TAIL = 10.0
+
+
+class MediaError(ValueError):
+    """A file that cannot be read as asked.
+
+    Args:
+        filename (str): The file.
+        reason (str): What is wrong with it, in a few words.
+    """
+
+    def __init__(self, filename: str, reason: str) -> None:
+        super().__init__(filename, reason)
+        self.filename = filename
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.reason}"
+
+
+class MediaFile:
+    """One open file, the streams to use, and the clock that picture and sound share.
+
+    Time 0 is the moment of the first picture (of the first sample, where only sound is asked
+    for); all times handed to the readers and returned are seconds on that clock, so a track that
+    starts later or earlier than the picture keeps its distance to it.
+
+    Args:
+        filename (str): Name of the file, used to open it and in messages.
+        data (bytes, optional): The content, for files that are not local. Defaults to None:
+            ``filename`` is opened.
+        need_video (bool): Refuse a file without a picture stream. Defaults to True.
+        need_audio (bool): Refuse a file without a sound stream. Defaults to True.
+
+    Raises:
+        MediaError: The file does not open, or a stream asked for is missing or of an unknown codec.
+    """
+
+    def __init__(
+        self,
+        filename: str,
+        data: bytes | None = None,
+        need_video: bool = True,
+        need_audio: bool = True,
+    ) -> None:
+        if not (need_video or need_audio):
+            raise ValueError("need_video and need_audio are both False: nothing to read")
+        self.filename = filename
+        self._data = data
+        self._wanted = (need_video, need_audio)
+        self.container: InputContainer | None = None
+        self.video: VideoStream | None = None
+        self.audio: AudioStream | None = None
+        self._duration: float | None = None
+        try:
+            self.reopen()
+        except BaseException:
+            self.close()
+            raise
+
+    def reopen(self) -> None:
+        """Open the file (again), so that reading starts at its first packet."""
+        self.close()
+        source = self.filename if self._data is None else io.BytesIO(self._data)
+        try:
+            # Real files carry metadata in any encoding; nothing here needs it.
+            self.container = av.open(source, metadata_errors="ignore")
+        except (FFmpegError, OSError) as error:
+            raise self.error(f"cannot be opened ({_explain(error)})") from error
+        need_video, need_audio = self._wanted
+        self.video = self._choose("video") if need_video else None
+        self.audio = self._choose("audio") if need_audio else None
+        for stream in self.container.streams:
+            if stream is not self.video and stream is not self.audio:
+                stream.discard = "ALL"
+
+    def close(self) -> None:
+        """Close the file. May be called more than once."""
+        if self.container is not None:
+            self.container.close()
+        self.container = self.video = self.audio = None
+
+    def error(self, reason: str) -> MediaError:
+        """A :class:`MediaError` that names this file."""
+        return MediaError(self.filename, reason)
+
+    def _choose(self, kind: str) -> Stream:
+        stream = self.container.streams.best(kind)
+        if stream is not None and stream.disposition & av.stream.Disposition.attached_pic:
+            # The cover of a song is no video; another stream may be one.
+            stream = next(
+                (
+                    other
+                    for other in self.container.streams.get({kind: tuple(range(100))})
+                    if not other.disposition & av.stream.Disposition.attached_pic
+                ),
+                None,
+            )
+        if stream is None:
+            raise self.error(f"no {kind} stream")
+        if stream.codec_context is None:
+            raise self.error(f"the {kind} codec is not supported")
+        # Loading runs one worker process a core; more threads would only fight for it.
+        stream.codec_context.thread_count = 1
+        return stream
+
+    @property
+    def counted(self) -> bool:
+        """Whether frame times come from counting decoded frames, as AVI has no time stamps."""
+        return self.container.format.name == "avi"
+
+    @property
+    def origin(self) -> float:
+        """Time 0 of the common clock on the container's own clock, in seconds."""
+        stream = self.video or self.audio
+        return 0.0 if self.counted else float((stream.start_time or 0) * stream.time_base)
+
+    def packets(self, stream: Stream) -> Iterator[av.Packet]:
+        """Packets of a stream from the current position; an I/O or format error ends them."""
+        try:
+            yield from self.container.demux(stream)
+        except (FFmpegError, OSError) as error:
+            raise self.error(f"cannot be read on ({_explain(error)})") from error
+
+    def seek(self, stream: Stream, time: float) -> None:
+        """Go to the last place at or before ``time`` (seconds) from which decoding may start."""
+        target = int((time + self.origin) / stream.time_base)
+        try:
+            self.container.seek(target, stream=stream)
+        except (FFmpegError, OSError):
+            # Not every format can seek, and not to every place; the start always works.
+            self.reopen()
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds of the picture (of the sound, where only sound is asked for)."""
+        if self._duration is None:
+            self._duration = self.end_of(self.video or self.audio)
+            if self._duration <= 0:
+                raise self.error("holds no picture or sound (length 0)")
+        return self._duration
+
+    def end_of(self, stream: Stream) -> float:
+        """End of a stream on the common clock, in seconds, by its header or its packets."""
+        guessed = self.container.format.name in _GUESSED_LENGTH
+        if not stream.duration or guessed:
+            return self._measure_end(stream)
+        start = 0 if self.counted else stream.start_time or 0
+        return float((start + stream.duration) * stream.time_base) - self.origin
+
+    def _measure_end(self, stream: Stream) -> float:
+        total = self.container.duration
+        tail = None if total is None else total / av.time_base - _TAIL
+        index = stream.index
+        if tail is not None and tail > _TAIL:
+            self.seek(stream, tail)
+            end = self._last_packet_end(self.container.streams[index])
+            if end is not None:
+                return end
+        self.reopen()
+        end = self._last_packet_end(self.container.streams[index])
+        self.reopen()
+        return 0.0 if end is None else end
+
+    def _last_packet_end(self, stream: Stream) -> float | None:
+        ends = [
+            packet.pts + (packet.duration or 0)
+            for packet in self.packets(stream)
+            if packet.pts is not None
+        ]
+        return float(max(ends) * stream.time_base) - self.origin if ends else None
+
+
+def _explain(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return f"{type(error).__name__}: {text}"

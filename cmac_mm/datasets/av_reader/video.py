@@ -1,0 +1,231 @@
+"""Pictures at given times: seek, decode no more than needed, hand over what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import av
+from av.error import FFmpegError
+
+from .container import MediaFile
+
+# A picture counts as shown this long before its time stamp: WebM rounds stamps to 1 ms.
+_ROUNDING = 6e-4
+# The last picture is held at most this long where the file promises more of them.
+_MAX_HOLD = 0.5
+# A seek may land just after the wanted time (it goes by decoding times): try again this far back.
+_STEP_BACK = 1.0
+# A gap in the wanted times that is worth a seek in a format without an index, in seconds.
+_BLIND_JUMP = 20.0
+
+FrameSink = Callable[[float, av.VideoFrame], None]
+
+
+def read_frames(media: MediaFile, times: Sequence[float], sink: FrameSink) -> None:
+    """Hand over the picture that is shown at each of the given times.
+
+    The picture shown at a time is the last one whose own time is not after it. Times may come in
+    any order and more than once; frames are decoded in one pass through the file, which leaps to
+    the next key frame over gaps, so that overlapping clips cost what one clip of their joint
+    length costs.
+
+    Args:
+        media (MediaFile): The open file.
+        times (Sequence[float]): Times in seconds from 0, the first picture, to the file's end.
+        sink (Callable): Called as ``sink(time, frame)`` for each distinct time, in some order;
+            may be called again for a time where decoding had to begin anew.
+
+    Raises:
+        MediaError: A needed picture is missing or damaged or depends on a damaged one.
+    """
+    wanted = sorted(set(times))
+    while wanted:
+        served = 0
+        if not media.counted:
+            for start in (wanted[0], wanted[0] - _STEP_BACK):
+                media.seek(media.video, start + _ROUNDING)
+                served = _read_run(media, wanted, sink, last_try=False)
+                if served:
+                    break
+        if not served:
+            # Seeking did not help, or there is nothing to seek by: the start always works.
+            media.reopen()
+            served = _read_run(media, wanted, sink, last_try=True)
+        wanted = wanted[served:]
+
+
+def _read_run(media: MediaFile, wanted: list[float], sink: FrameSink, last_try: bool) -> int:
+    """Serve the first of the wanted times from the current position; returns how many.
+
+    0 means that this is no place to start decoding from, which the last try may not answer.
+    """
+    if media.counted:
+        return _read_counting(media, wanted, sink)
+    packets, served, at_end = _collect(media, wanted)
+    if last_try and any(packet.pts is None for packet in packets):
+        media.reopen()
+        return _read_counting(media, wanted, sink)
+    plan, problem = _plan(media, packets, wanted[:served], at_end)
+    if not problem:
+        problem = _decode(media, packets, plan, sink)
+    if problem and last_try:
+        raise media.error(problem)
+    return 0 if problem else served
+
+
+def _collect(media: MediaFile, wanted: list[float]) -> tuple[list[av.Packet], int, bool]:
+    """Read packets until the pictures shown at the wanted times must be among them.
+
+    Stops before a gap that a later key frame lets us leap over. Returns the packets, the number
+    of times served, and whether the file ended.
+    """
+    stream = media.video
+    base, origin = float(stream.time_base), media.origin
+    packets: list[av.Packet] = []
+    served = 0
+    for packet in media.packets(stream):
+        if packet.size == 0:
+            continue
+        packets.append(packet)
+        # No later packet can be shown before its own decoding time.
+        stamp = packet.pts if packet.dts is None else packet.dts
+        if stamp is None:
+            continue
+        now = stamp * base - origin
+        while served < len(wanted) and now > wanted[served] + _ROUNDING:
+            served += 1
+        if served == len(wanted) or (served and _can_leap(media, now, wanted[served])):
+            return packets, served, False
+    return packets, len(wanted), True
+
+
+def _can_leap(media: MediaFile, now: float, target: float) -> bool:
+    """Whether a seek to ``target`` lands after ``now``, the time that reading has come to."""
+    stream = media.video
+    base, origin = float(stream.time_base), media.origin
+    entries = stream.index_entries
+    if len(entries) < 2:
+        return target - now > _BLIND_JUMP
+    found = entries.search_timestamp(int((target + origin) / base))
+    return found >= 0 and entries[found].timestamp * base - origin > now
+
+
+def _plan(
+    media: MediaFile, packets: list[av.Packet], wanted: list[float], at_end: bool
+) -> tuple[dict[int, list[float]], str]:
+    """The time stamps of the pictures shown at the wanted times, or why there are none."""
+    if not packets or not packets[0].is_keyframe or any(p.pts is None for p in packets):
+        return {}, "no picture found to start decoding from"
+    base, origin = float(media.video.time_base), media.origin
+    first = packets[0].pts
+    stamps = sorted({p.pts for p in packets if p.pts >= first and not p.is_discard})
+    clock = [pts * base - origin for pts in stamps]
+    if not stamps or clock[0] > wanted[0] + _ROUNDING:
+        return {}, f"no picture at {wanted[0]:.3f} s"
+    if at_end and _breaks_off(media, clock[-1], wanted[-1]):
+        return {}, f"the picture breaks off at {clock[-1]:.2f} of {media.duration:.2f} s"
+    plan: dict[int, list[float]] = {}
+    position = 0
+    for time in wanted:
+        while position + 1 < len(clock) and clock[position + 1] <= time + _ROUNDING:
+            position += 1
+        plan.setdefault(stamps[position], []).append(time)
+    return plan, ""
+
+
+def _breaks_off(media: MediaFile, last: float, wanted: float) -> bool:
+    """Whether the last picture is too old to be shown still at the wanted time."""
+    rate = media.video.average_rate
+    return wanted - last > max(_MAX_HOLD, 2 / float(rate) if rate else 0.0)
+
+
+def _decode(
+    media: MediaFile, packets: list[av.Packet], plan: dict[int, list[float]], sink: FrameSink
+) -> str:
+    """Decode the planned pictures; returns what went wrong, or nothing.
+
+    Pictures that no other one refers to are skipped where they are not planned, which leaves all
+    others as they are, bit by bit.
+    """
+    codec = media.video.codec_context
+    place = {packet.pts: index for index, packet in enumerate(packets)}
+    damaged: set[int] = set()
+    missing = dict(plan)
+    error = ""
+    for index, packet in enumerate([*packets, None]):
+        if packet is not None:
+            codec.skip_frame = "DEFAULT" if packet.pts in plan else "NONREF"
+        try:
+            frames = codec.decode(packet)
+        except FFmpegError as failure:
+            damaged.add(index)
+            error = f" ({type(failure).__name__})"
+            continue
+        for frame in frames:
+            if frame.is_corrupt:
+                damaged.add(place.get(frame.pts, index))
+            for time in missing.pop(frame.pts, ()):
+                sink(time, frame)
+        if not missing:
+            break
+    codec.skip_frame = "DEFAULT"
+    if missing:
+        time = min(min(times) for times in missing.values())
+        return f"the picture at {time:.3f} s cannot be decoded{error}"
+    keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
+    for pts, times in plan.items():
+        # Everything since the last key frame may have been used to build this picture.
+        key = max(k for k in keys if k <= place[pts])
+        if any(key <= index <= place[pts] for index in damaged):
+            return f"the picture at {times[0]:.3f} s is damaged{error}"
+    return ""
+
+
+def _read_counting(media: MediaFile, wanted: list[float], sink: FrameSink) -> int:
+    """Serve all wanted times by decoding from the start and counting.
+
+    For AVI, which has no time stamps: what PyAV shows as such is not even in order there. The
+    decoding time stamp of a frame is the number of the packet that released it, so it counts
+    frames and the gaps of dropped ones alike.
+    """
+    stream = media.video
+    rate = stream.average_rate
+    if not rate:
+        raise media.error("neither time stamps nor a frame rate")
+    step = float(1 / rate)
+    tick = float(stream.time_base)
+    first: int | None = None
+    shown: av.VideoFrame | None = None
+    now = -step
+    damaged = ""
+    pending = list(wanted)
+    for packet in media.packets(stream):
+        try:
+            frames = packet.decode()
+        except FFmpegError as failure:
+            damaged = f"the picture after {max(now, 0):.3f} s is damaged ({type(failure).__name__})"
+            continue
+        for frame in frames:
+            first = frame.dts if first is None else first
+            stamped = frame.dts is not None and first is not None
+            now = (frame.dts - first) * tick if stamped else now + step
+            while pending and pending[0] < now - _ROUNDING:
+                if shown is None:
+                    raise media.error(damaged or f"no picture at {pending[0]:.3f} s")
+                sink(pending.pop(0), shown)
+            if not pending:
+                return len(wanted)
+            if frame.key_frame and not frame.is_corrupt:
+                damaged = ""
+            elif frame.is_corrupt:
+                damaged = f"the picture at {now:.3f} s is damaged"
+            if damaged and pending and pending[0] < now + step:
+                raise media.error(damaged)
+            shown = frame
+    if shown is None:
+        raise media.error(damaged or "no picture can be decoded")
+    if _breaks_off(media, now, pending[-1]):
+        raise media.error(f"the picture breaks off at {now:.2f} of {media.duration:.2f} s")
+    for time in pending:
+        sink(time, shown)
+    return len(wanted)

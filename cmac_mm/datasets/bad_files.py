@@ -1,0 +1,81 @@
+"""A list of the files that could not be used, kept up by all loading processes together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch.utils.data import get_worker_info
+
+_MAX_PATH = 4096
+_MAX_WORKERS = 256
+
+
+class BadFileLog:
+    """Counts refused samples and appends each bad file once to a text file.
+
+    Workers are processes, started before or after the place of the file is known, and may live on
+    from epoch to epoch. So the place and the counts are in shared memory, and what a process has
+    to say goes into the file by single appending writes, one line ``path<TAB>reason`` a file. A
+    copy of a data set shares its log.
+    """
+
+    def __init__(self) -> None:
+        self._path = torch.zeros(_MAX_PATH, dtype=torch.uint8).share_memory_()
+        self._counts = torch.zeros(_MAX_WORKERS, dtype=torch.int64).share_memory_()
+        self._known: set[str] = set()
+        self._unwritten: list[str] = []
+        self._read_to = 0
+
+    def __deepcopy__(self, memo: dict) -> BadFileLog:
+        return self
+
+    @property
+    def path(self) -> Path | None:
+        """The text file; None as long as nobody has set it."""
+        raw = bytes(self._path.tolist()).rstrip(b"\0")
+        return Path(os.fsdecode(raw)) if raw else None
+
+    @path.setter
+    def path(self, path: str | Path) -> None:
+        raw = os.fsencode(Path(path).absolute())
+        if len(raw) > _MAX_PATH:
+            raise ValueError(f"path of the list of bad files is too long: {path}")
+        padded = raw.ljust(_MAX_PATH, b"\0")
+        self._path.copy_(torch.frombuffer(bytearray(padded), dtype=torch.uint8))
+
+    @property
+    def count(self) -> int:
+        """Samples refused so far by all processes that share this log."""
+        return int(self._counts.sum())
+
+    def add(self, filename: str, reason: str) -> bool:
+        """Note a refused sample; returns whether its file was not on the list before."""
+        worker = get_worker_info()
+        self._counts[0 if worker is None else (worker.id + 1) % _MAX_WORKERS] += 1
+        path = self.path
+        if path is not None:
+            self._read(path)
+        new = filename not in self._known
+        if new:
+            self._known.add(filename)
+            self._unwritten.append(f"{filename}\t{' '.join(reason.split())}\n")
+        if path is not None and self._unwritten:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                file.write("".join(self._unwritten).encode("utf-8", "surrogateescape"))
+            self._unwritten.clear()
+        return new
+
+    def _read(self, path: Path) -> None:
+        """Learn what others have written since the last time."""
+        if not path.exists():
+            return
+        with path.open("rb") as file:
+            file.seek(self._read_to)
+            text = file.read()
+        end = text.rfind(b"\n") + 1
+        self._read_to += end
+        for line in text[:end].decode("utf-8", "surrogateescape").splitlines():
+            self._known.add(line.split("\t")[0])

@@ -1,0 +1,17 @@
+"""Transforms of the audio-visual pipeline, registered in MMAction2's registry."""
+
+from .audio import LogMelSpectrogram, SpecAugment
+from .formatting import PackAudioVisual
+from .loading import DecodeAudioVisual, OpenAudioVisual
+from .per_clip import PerClip
+from .sampling import SampleClips
+
+__all__ = [
+    "DecodeAudioVisual",
+    "LogMelSpectrogram",
+    "OpenAudioVisual",
+    "PackAudioVisual",
+    "PerClip",
+    "SampleClips",
+    "SpecAugment",
+]

@@ -1,0 +1,74 @@
+"""From the results of a pipeline to what the model takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmaction.registry import TRANSFORMS
+from mmaction.structures import ActionDataSample
+from mmcv.transforms import BaseTransform
+
+META_KEYS = (
+    "sample_idx",
+    "filename",
+    "clip_start",
+    "audio_start",
+    "clip_duration",
+    "audio_duration",
+    "original_shape",
+    "img_shape",
+    "crop_quadruple",
+    "flip",
+)
+
+
+@TRANSFORMS.register_module()
+class PackAudioVisual(BaseTransform):
+    """Pack clips for the model; the last transform of a pipeline.
+
+    Gives ``inputs`` with ``imgs``, a uint8 tensor ``(C, T, H, W)``, and ``audio``, a float32
+    tensor ``(1, num_mels, frames)`` (each with a leading axis of clips where there are more than
+    one, and only those that were read), and ``data_samples``, an :class:`ActionDataSample` with
+    the label, if there is one, and the meta information.
+
+    Args:
+        meta_keys (Sequence[str]): Keys of the results to keep as meta information, where present.
+            Defaults to the sample's row and file, the spans of its clips in seconds, and how its
+            pictures were scaled, cropped and flipped.
+    """
+
+    def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack the results of one sample."""
+        inputs = {}
+        if "imgs" in results:
+            inputs["imgs"] = _stack(results["imgs"], results["num_clips"])
+        if "audios" in results:
+            inputs["audio"] = torch.as_tensor(results["audios"], dtype=torch.float32)
+        if not inputs:
+            raise ValueError("PackAudioVisual found neither 'imgs' nor 'audios' in the results")
+        if results["num_clips"] == 1:
+            inputs = {key: value[0] for key, value in inputs.items()}
+        sample = ActionDataSample()
+        if results.get("label", -1) is not None and np.all(
+            np.asarray(results.get("label", -1)) >= 0
+        ):
+            sample.set_gt_label(results["label"])
+        sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
+        return dict(inputs=inputs, data_samples=sample)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(meta_keys={self.meta_keys})"
+
+
+def _stack(images: list[np.ndarray], num_clips: int) -> torch.Tensor:
+    """Stack (H, W, C) pictures to (num_clips, C, T, H, W), with a single copy."""
+    height, width, channels = images[0].shape
+    clip_len = len(images) // num_clips
+    out = np.empty((num_clips, channels, clip_len, height, width), np.uint8)
+    for index, image in enumerate(images):
+        clip, time = divmod(index, clip_len)
+        out[clip, :, time] = image.transpose(2, 0, 1)
+    return torch.from_numpy(out)

@@ -1,0 +1,54 @@
+"""Random draws by clip instead of by sample."""
+
+from __future__ import annotations
+
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
+
+# What crops, scalings and flips say about a clip: kept as a list, one entry a clip.
+_BY_CLIP = ("crop_quadruple", "crop_bbox", "flip", "flip_direction", "scale_factor")
+
+
+@TRANSFORMS.register_module()
+class PerClip(BaseTransform):
+    """Apply MMAction2's visual transforms to each clip of a sample on its own.
+
+    MMAction2 draws once a sample, so all its clips are cropped and flipped alike; inside this
+    wrapper each clip has its own draw. With more than one clip, ``crop_quadruple``, ``crop_bbox``,
+    ``flip``, ``flip_direction`` and ``scale_factor`` become lists with one entry a clip; the size
+    must come out the same for all.
+
+    Args:
+        transforms (list[dict]): Configs of transforms that change ``imgs``, such as
+            ``RandomResizedCrop``, ``RandomCrop``, ``Resize``, ``Flip``.
+
+    Raises:
+        ValueError: The transforms give the clips different sizes.
+    """
+
+    def __init__(self, transforms: list[dict]) -> None:
+        self.transforms = Compose(transforms)
+
+    def transform(self, results: dict) -> dict:
+        """Transform the clips of ``results['imgs']`` one by one."""
+        num_clips, clip_len = results["num_clips"], results["clip_len"]
+        if num_clips == 1:
+            return self.transforms(results)
+        done = []
+        for i in range(num_clips):
+            clip = {**results, "num_clips": 1}
+            clip["imgs"] = results["imgs"][i * clip_len : (i + 1) * clip_len]
+            done.append(self.transforms(clip))
+        shapes = {tuple(clip["img_shape"]) for clip in done}
+        if len(shapes) > 1:
+            raise ValueError(f"PerClip: clips of one sample came out in sizes {sorted(shapes)}")
+        merged = {**done[0], "num_clips": num_clips}
+        merged["imgs"] = [image for clip in done for image in clip["imgs"]]
+        for key in _BY_CLIP:
+            if key in merged:
+                merged[key] = [clip[key] for clip in done]
+        return merged
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(transforms={self.transforms})"

@@ -1,0 +1,77 @@
+"""The list of bad files in the work directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmaction.registry import HOOKS
+from mmengine.dist import get_rank, master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+if TYPE_CHECKING:
+    from ...datasets.bad_files import BadFileLog
+
+
+@HOOKS.register_module()
+class BadSampleHook(Hook):
+    """Keep a list of the training files that could not be used, and say how many there are.
+
+    The loading processes of each rank note them in ``bad_files/rank<N>.txt`` in the work
+    directory as they meet them; after each epoch and at the end the notes of all ranks are merged
+    into ``bad_files.txt``, sorted, one line ``path<TAB>reason`` a file.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Tell the data sets where to write."""
+        folder = Path(runner.work_dir) / "bad_files"
+        for log in _logs(runner):
+            log.path = folder / f"rank{get_rank()}.txt"
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Merge the lists of all ranks."""
+        self._merge(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Merge the lists of all ranks for the last time."""
+        self._merge(runner)
+
+    @master_only
+    def _merge(self, runner: Runner) -> None:
+        folder = Path(runner.work_dir) / "bad_files"
+        reasons: dict[str, str] = {}
+        for part in sorted(folder.glob("rank*.txt")):
+            for line in part.read_text("utf-8", "surrogateescape").splitlines():
+                name, _, reason = line.partition("\t")
+                reasons.setdefault(name, reason)
+        if not reasons:
+            return
+        target = Path(runner.work_dir) / "bad_files.txt"
+        temporary = target.with_suffix(".tmp")
+        lines = [f"{name}\t{reason}\n" for name, reason in sorted(reasons.items())]
+        temporary.write_text("".join(lines), "utf-8", "surrogateescape")
+        temporary.replace(target)
+        replaced = sum(log.count for log in _logs(runner))
+        runner.logger.warning(
+            f"{len(reasons)} bad files so far, see {target}; {replaced} samples were replaced on "
+            "this rank"
+        )
+
+
+def _logs(runner: Runner) -> list[BadFileLog]:
+    """The logs of all data sets that training reads, through data set wrappers."""
+    if runner.train_dataloader is None or isinstance(runner.train_dataloader, dict):
+        return []
+    return list({id(log): log for log in _find(runner.train_dataloader.dataset)}.values())
+
+
+def _find(dataset: Dataset) -> Iterator[BadFileLog]:
+    if hasattr(dataset, "bad_files"):
+        yield dataset.bad_files
+    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
+    for part in inner:
+        if part is not None:
+            yield from _find(part)
