@@ -1,0 +1,4 @@
+# Table 1, "CMAC w/o L_cl": attention consistency alone.
+_base_ = ["cmac_k400_ablation.py"]
+
+model = dict(head=dict(loss_contrastive=None))
