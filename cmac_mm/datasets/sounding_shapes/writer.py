@@ -91,13 +91,11 @@ def make_sounding_shapes(
     for split in ("train", "test"):
         (out_dir / "videos" / split).mkdir(parents=True, exist_ok=True)
     missing = [job for job in jobs if not (out_dir / _video_path(*job[:2])).exists()]
-    progress = track(
-        _make_videos(out_dir, seed, missing, workers),
-        f"sounding shapes, {len(missing)} of {len(jobs)} videos to make",
-        total=len(missing),
-    )
-    for _ in progress:
-        pass
+    if missing:
+        description = f"sounding shapes, {len(missing)} of {len(jobs)} videos to make"
+        made = _make_videos(out_dir, seed, missing, workers)
+        for _ in track(made, description, total=len(missing)):
+            pass
     for leftover in out_dir.glob("videos/*/.*.tmp"):
         leftover.unlink()
     _write_lists(out_dir, seed, jobs)
