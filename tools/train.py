@@ -86,11 +86,13 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
             raise ValueError("--auto-scale-lr needs auto_scale_lr.base_batch_size in the config")
         cfg.auto_scale_lr.enable = True
 
-    flags = {"diff_rank_seed": args.diff_rank_seed, "deterministic": args.deterministic}
-    randomness = {key: True for key, given in flags.items() if given}
+    randomness = {"seed": None} | (cfg.get("randomness") or {})
     if args.seed is not None:
         randomness["seed"] = args.seed
-    cfg.randomness = (cfg.get("randomness") or {}) | randomness
+    for flag in ("diff_rank_seed", "deterministic"):
+        if getattr(args, flag):
+            randomness[flag] = True
+    cfg.randomness = randomness
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import os
 import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,22 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 
+def _statistics_method(owner: Any, name: str) -> Callable:
+    """Stand in for `getattr`, which mmengine's log history needs, and allow just that."""
+    if owner is not HistoryBuffer or name not in ("current", "max", "mean", "min"):
+        raise pickle.UnpicklingError(f"GLOBAL builtins.getattr is not allowed for {name}")
+    return getattr(owner, name)
+
+
 def _harmless_classes() -> list[Any]:
-    """What mmengine's own checkpoints hold beside tensors: its log history, in numpy arrays."""
-    functions = {
+    """List what mmengine's checkpoints hold beside tensors: its log history, in numpy arrays."""
+    numpy_functions = {
         "_reconstruct": np.empty(0).__reduce__()[0],
         "scalar": np.float64(0).__reduce__()[0],
     }
     return [
         HistoryBuffer,
+        (_statistics_method, "builtins.getattr"),
         np.ndarray,
         np.dtype,
         *{type(np.dtype(kind)) for kind in (bool, np.int32, np.int64, np.float32, np.float64)},
@@ -29,7 +37,7 @@ def _harmless_classes() -> list[Any]:
         *(
             (function, f"{core}.multiarray.{name}")
             for core in ("numpy.core", "numpy._core")
-            for name, function in functions.items()
+            for name, function in numpy_functions.items()
         ),
     ]
 
@@ -54,12 +62,12 @@ def weights_only(source: str | Path) -> Iterator[None]:
     try:
         with torch.serialization.safe_globals(_harmless_classes()):
             yield
-    except pickle.UnpicklingError as error:
-        name = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if name is None:
-            raise RuntimeError(f"{source} is not a checkpoint, or is damaged: {error}") from error
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        found = re.search(r"(?:GLOBAL |but got <class '|function )([\w.]+)", str(error))
+        if found is None or not isinstance(error, pickle.UnpicklingError):
+            raise RuntimeError(f"{source} cannot be read as a checkpoint: {error}") from error
         raise RuntimeError(
-            f"checkpoint {source} is refused: it holds a {name[1]}, and unpickling that could run "
+            f"checkpoint {source} is refused: it holds a {found[1]}, and unpickling that could run "
             "any code. Only tensors, plain values and mmengine's logs are loaded; if you trust the "
             "file, save its weights alone (a state dict) and load that."
         ) from error

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# From a fresh clone to a table and pictures: set up, make the built-in set of videos, pretrain CMAC
+# on it with a thin network, evaluate. Steps that are done are skipped when it is run again.
+set -euo pipefail
+
+start=$SECONDS
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=$(bash "$root/tools/setup_env.sh")
+cd "$root"
+
+config=configs/demo/cmac_sounding-shapes.py
+data=data/sounding_shapes
+work_dir=work_dirs/quickstart
+
+step() { echo "== $* (after $((SECONDS - start)) s)"; }
+
+step "making the videos in $data"
+[ -f "$data/.done" ] || { "$python" tools/data/make_sounding_shapes.py "$data" && touch "$data/.done"; }
+
+step "pretraining with $config"
+[ -f "$work_dir/.done" ] || {
+    "$python" tools/train.py "$config" --work-dir "$work_dir" --resume && touch "$work_dir/.done"
+}
+
+step "evaluating"
+"$python" tools/evaluate_demo.py "$config" "$(cat "$work_dir/last_checkpoint")"
+echo "quickstart: $((SECONDS - start)) s in total; logs, checkpoints and pictures are in $work_dir"

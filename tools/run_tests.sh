@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Set up the environment, lint, and run the tests. Options go to pytest:
+#   bash tools/run_tests.sh                 all but the slow tests
+#   bash tools/run_tests.sh -m slow         the slow ones
+#   bash tools/run_tests.sh tests/test_models -k queue
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+python=$(bash "$root/tools/setup_env.sh")
+cd "$root"
+"$python" -m ruff check .
+"$python" -m ruff format --check .
+exec "$python" -m pytest -m "not slow" "$@"
