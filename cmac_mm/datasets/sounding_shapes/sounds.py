@@ -4,10 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .kinds import band_hz
+from .kinds import HIGHEST_HZ, SHAPE_KINDS, band_hz
 from .motions import Motion
 
 SAMPLE_RATE = 24_000
+# The background is as loud and as coloured as it is so that random filters do not yet tell the
+# kinds apart: on a clean sound a probe on an untrained network is never wrong.
+_NOISE_DB = (-8.0, -2.0)  # its power, relative to the object's
+_NOISE_COLOUR_DB = 12.0  # standard deviation of its gains over frequency
 
 
 def _tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
@@ -72,7 +76,7 @@ _VOICES: dict[str, tuple[Callable[..., np.ndarray], float | None]] = {
 def synthesise(
     kind: str, motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Sound of one moving object over a weak background noise.
+    """Sound of one moving object over a steady background noise.
 
     Impacts start at the very sample; where there are none, the amplitude follows the speed that
     is seen. Level, pitch, timbre and background are drawn by chance.
@@ -111,14 +115,18 @@ def synthesise(
             sound += 0.3 * _unit(_noise(rng, low, high, t) * envelope)
     sound = _unit(sound)
 
-    sound += 10 ** (rng.uniform(-35, -22) / 20) * background_noise(num_samples, rng)
+    sound += 10 ** (rng.uniform(*_NOISE_DB) / 20) * _background(num_samples, rng)
     sound *= 10 ** (rng.uniform(-26, -14) / 20)
     return (sound * min(1, 0.95 / np.abs(sound).max())).astype(np.float32)
 
 
-def background_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of unit power whose spectrum lies between white and pink, shape (num_samples,)."""
+def _background(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Noise of unit power whose gains at the edges of the bands are drawn by chance."""
     frequency = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE)
-    colour = np.maximum(frequency, 50.0) ** (-rng.uniform(0, 1) / 2)
-    spectrum = rng.standard_normal(2 * len(frequency)).view(complex) * colour
-    return _unit(np.fft.irfft(spectrum, num_samples))
+    edges = np.log([50.0, *(band_hz(kind)[0] for kind in SHAPE_KINDS), HIGHEST_HZ])
+    # on average as loud in each band
+    gains = -edges / 2 + _NOISE_COLOUR_DB * np.log(10) / 20 * rng.standard_normal(len(edges))
+    colour = np.exp(np.interp(np.log(np.maximum(frequency, 50.0)), edges, gains))
+    return _unit(
+        np.fft.irfft(rng.standard_normal(2 * len(frequency)).view(complex) * colour, num_samples)
+    )
