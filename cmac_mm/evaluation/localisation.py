@@ -12,10 +12,10 @@ class LocalisationResult:
     """Share of attention maxima that meet the ground truth, and what to compare it with.
 
     Attributes:
-        hit_rate (float): Share of the judged maps whose maximum lies in the ground truth.
-        chance (float): Expected hit rate of a point drawn at random.
-        ceiling (float): Hit rate of the best point on the map's grid: a small box or a narrow band
-            may hold no cell centre of a coarse map.
+        hit_rate (float): Share of the judged maps whose maximum meets the ground truth.
+        chance (float): Expected hit rate of a cell of the map drawn at random.
+        ceiling (float): Hit rate of each map's best cell: below 1 where a small box or a narrow
+            band holds no cell's centre.
         centre (float | None): Hit rate of always pointing at the middle of the picture; None for
             sound.
         count (int): Judged maps.
@@ -33,114 +33,107 @@ class LocalisationResult:
 def boxes_in_crop(
     boxes: Tensor,
     fps: float,
+    times: Tensor,
     original_shape: tuple[int, int],
-    crop_quadruple: Sequence[float],
-    flip: bool,
-    clip_start: Sequence[float],
-    clip_duration: float,
-    num_steps: int,
+    crop_quadruple: Sequence[float] = (0, 0, 1, 1),
+    flip: bool = False,
 ) -> Tensor:
-    """Map per-frame boxes in source pixels to what the network's attention map covers.
-
-    Attention step t of a clip that starts at s and lasts D seconds covers
-    [s + t D / T', s + (t + 1) D / T'); its box is the mean over the frames in that span (the
-    nearest frame, if the span holds none; the last frame, past the video's end).
+    """Map boxes from pixels of the source's frames to the frames that the network sees.
 
     Args:
         boxes (Tensor): x1, y1, x2, y2 of the object in each frame, in source pixels, (frames, 4).
         fps (float): Frame rate of the source, frames per second.
+        times (Tensor): Time of each frame of each clip that the network sees, seconds, (N, T). The
+            source's last frame goes on past its end.
         original_shape (tuple[int, int]): Height and width of the source as displayed, pixels.
         crop_quadruple (Sequence[float]): x, y, w, h of the crop as fractions of the source.
-        flip (bool): Whether the crop was flipped horizontally (after cropping).
-        clip_start (Sequence[float]): Start of each of the N clips, seconds.
-        clip_duration (float): Length of a clip, seconds.
-        num_steps (int): Temporal size T' of the attention map.
+            Defaults to (0, 0, 1, 1): all of it.
+        flip (bool): Whether the crop was flipped horizontally (after cropping). Defaults to False.
 
     Returns:
-        Tensor: x1, y1, x2, y2 as fractions of the crop, clipped to [0, 1], (N, T', 4). NaN where
+        Tensor: x1, y1, x2, y2 as fractions of the crop, clipped to [0, 1], (N, T, 4). NaN where
         the object is outside the crop.
 
     Raises:
-        ValueError: If ``boxes`` is not (frames, 4) with frames > 0, or a size, rate or duration
-            is not positive.
+        ValueError: If a shape is wrong, a time is negative, or a size or rate is not positive.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4 or len(boxes) == 0:
         raise ValueError(f"boxes: expected (frames, 4) with frames > 0, got {tuple(boxes.shape)}")
+    if times.ndim != 2 or times.numel() == 0 or times.min() < 0:
+        raise ValueError(f"times: expected (N, T) seconds >= 0, got {times}")
     height, width = original_shape
     x, y, w, h = (float(value) for value in crop_quadruple)
-    positive = {
-        "fps": fps,
-        "clip_duration": clip_duration,
-        "num_steps": num_steps,
-        "original_shape": min(height, width),
-        "crop_quadruple": min(w, h),
-    }
-    for name, value in positive.items():
+    sizes = {"fps": fps, "original_shape": min(height, width), "crop_quadruple": min(w, h)}
+    for name, value in sizes.items():
         if value <= 0:
             raise ValueError(f"{name}: expected a positive value, got {value}")
 
-    edges = torch.arange(num_steps + 1, dtype=torch.float64) * (clip_duration / num_steps)
-    edges = torch.as_tensor(list(clip_start), dtype=torch.float64)[:, None] + edges
-    frame_centre = (torch.arange(len(boxes), dtype=torch.float64) + 0.5) / fps
-    start, end = edges[:, :-1, None], edges[:, 1:, None]
-    inside = (frame_centre >= start) & (frame_centre < end)  # (N, T', frames)
-    nearest = (frame_centre - (start + end) / 2).abs().argmin(dim=2)
-    nearest = torch.nn.functional.one_hot(nearest, len(boxes)).bool()
-    weight = torch.where(inside.any(dim=2, keepdim=True), inside, nearest).double()
-    mean = (weight / weight.sum(dim=2, keepdim=True)) @ boxes.double()
-
+    # Half a millionth of a frame: a time that is a frame's very start must not fall before it.
+    index = (times.double() * fps + 5e-7).long().clamp(max=len(boxes) - 1)
     offset = torch.tensor([x, y, x, y], dtype=torch.float64)
     source = torch.tensor([width, height, width, height], dtype=torch.float64)
     scale = torch.tensor([w, h, w, h], dtype=torch.float64)
-    mapped = (mean / source - offset) / scale
+    mapped = (boxes.double()[index] / source - offset) / scale
     if flip:
-        mapped = torch.stack(
-            (1 - mapped[..., 2], mapped[..., 1], 1 - mapped[..., 0], mapped[..., 3]), -1
-        )
+        x1, y1, x2, y2 = mapped.unbind(dim=-1)
+        mapped = torch.stack((1 - x2, y1, 1 - x1, y2), dim=-1)
     mapped = mapped.clamp(0, 1)
     empty = (mapped[..., 2] <= mapped[..., 0]) | (mapped[..., 3] <= mapped[..., 1])
     return mapped.masked_fill(empty[..., None], torch.nan)
 
 
 def pointing_game(attention: Tensor, boxes: Tensor) -> LocalisationResult:
-    """Pointing game: does the maximum of visual attention lie in the sounding object's box?
+    """Pointing game: does the maximum of visual attention lie on the sounding object?
 
     A map resized bilinearly to the picture has its maximum at the centre of its largest cell, so
-    that is the point that is judged. Where several cells are equally large, each of them counts
-    with an equal share: a constant map scores the rate of its grid, not that of a corner.
+    that is the point that is judged. One map covers T / T' frames of a clip; it is a hit when the
+    point lies in the object's box in any of them, for the object moves meanwhile. Where several
+    cells are equally large, each counts with an equal share, so that a constant map scores chance.
 
     Args:
         attention (Tensor): Attention maps, (N, T', H', W').
-        boxes (Tensor): Boxes as :func:`boxes_in_crop` gives them, (N, T', 4); NaN is skipped.
+        boxes (Tensor): Boxes in the T >= T' frames of the clips, as :func:`boxes_in_crop` gives
+            them, (N, T, 4). A map is skipped when all boxes of its frames are NaN.
 
     Returns:
-        LocalisationResult: Rates over all maps with a box; ``chance`` is the boxes' mean area.
+        LocalisationResult: Rates over all N x T' maps that are not skipped.
 
     Raises:
         ValueError: If shapes do not fit, a map is not finite, or no map has a box.
     """
-    if attention.ndim != 4 or boxes.shape != (*attention.shape[:2], 4):
+    shape = tuple(attention.shape)
+    if (
+        attention.ndim != 4
+        or (boxes.ndim, boxes.shape[0], boxes.shape[-1]) != (3, shape[0], 4)
+        or boxes.shape[1] < shape[1]
+    ):
         raise ValueError(
-            "expected attention (N, T', H', W') and boxes (N, T', 4), got "
-            f"{tuple(attention.shape)} and {tuple(boxes.shape)}"
+            "expected attention (N, T', H', W') and boxes (N, T, 4) with T >= T', got "
+            f"{shape} and {tuple(boxes.shape)}"
         )
     _check_finite(attention)
-    boxes = boxes.double()
+    # NaN compares as False: an absent box holds nothing.
+    x1, y1, x2, y2 = boxes.double().flatten(0, 1).unbind(dim=-1)
+    in_box = _within(_cell_centres(shape[2]), y1, y2)[:, :, None]
+    in_box = in_box & _within(_cell_centres(shape[3]), x1, x2)[:, None, :]
+    middle = _within(torch.tensor([0.5]), x1, x2) & _within(torch.tensor([0.5]), y1, y2)
     present = ~boxes.isnan().any(dim=-1)
+    # From frames to maps: anything that holds in one of a map's frames.
+    in_box, middle, present = (
+        _any_frame(per_frame.unflatten(0, boxes.shape[:2]), shape[1])
+        for per_frame in (in_box, middle, present.flatten())
+    )
     if not present.any():
-        raise ValueError(f"no box to judge by: all {present.numel()} objects are outside the crop")
-    x1, y1, x2, y2 = boxes[present].unbind(dim=-1)
-    maps = attention[present]
-    height, width = maps.shape[1:]
-    in_box = _within(_cell_centres(height), y1, y2)[:, :, None]
-    in_box = in_box & _within(_cell_centres(width), x1, x2)[:, None, :]
-    middle = (x1 <= 0.5) & (x2 >= 0.5) & (y1 <= 0.5) & (y2 >= 0.5)
+        raise ValueError(
+            f"no box to judge by: in all {present.numel()} maps it is outside the crop"
+        )
+    in_box = in_box[present].flatten(1)
     return LocalisationResult(
-        hit_rate=_share_of_maxima(maps.flatten(1), in_box.flatten(1)),
-        chance=((x2 - x1) * (y2 - y1)).mean().item(),
-        ceiling=in_box.flatten(1).any(dim=1).double().mean().item(),
-        centre=middle.double().mean().item(),
-        count=len(maps),
+        hit_rate=_share_of_maxima(attention[present].flatten(1), in_box),
+        chance=in_box.double().mean().item(),
+        ceiling=in_box.any(dim=1).double().mean().item(),
+        centre=middle[present].double().mean().item(),
+        count=len(in_box),
         skipped=int((~present).sum()),
     )
 
@@ -238,6 +231,14 @@ def _cell_centres(size: int) -> Tensor:
 def _within(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Which of the values (S,) lie in each range [low, high] (N,): (N, S)."""
     return (values >= low[:, None]) & (values <= high[:, None])
+
+
+def _any_frame(holds: Tensor, num_steps: int) -> Tensor:
+    """Reduce frames (N, T, ...) to steps (N, T', ...): frame i belongs to step i T' / T."""
+    frames = holds.shape[1]
+    step = torch.arange(frames) * num_steps // frames
+    steps = [holds[:, step == i].any(dim=1) for i in range(num_steps)]
+    return torch.stack(steps, dim=1)
 
 
 def _share_of_maxima(maps: Tensor, hit: Tensor) -> float:

@@ -67,5 +67,6 @@ def overlay_attention(
     # Dimming towards grey sets colours of the scene apart from colours of the map.
     grey = frame.mean(axis=2, keepdims=True)
     dimmed = (0.6 * frame + 0.4 * grey) / 255 * 0.9
-    opacity = strength * heat
+    # Squared, so that the peaks stand out and the scene shows through the rest.
+    opacity = strength * heat**2
     return np.round(255 * ((1 - opacity) * dimmed + opacity * colour)).astype(np.uint8)

@@ -27,6 +27,7 @@ _TITLES = {
 }
 _TRUTH = "#39ff88"
 _CELL = 1.9  # inches
+_RANGE_DB = 60.0
 _TICKS_HZ = (100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -37,7 +38,7 @@ class SheetRow:
     Attributes:
         title (str): Text at the left, e.g. the kind of the sounding object.
         frame (np.ndarray): Picture, (H, W, 3) uint8.
-        log_mel (np.ndarray): Spectrogram, lowest frequency first, (num_mels, frames).
+        log_mel (np.ndarray): Spectrogram in dB, lowest frequency first, (num_mels, frames).
         attention (dict[str, Tensor]): Any of ``guided_visual_attention``,
             ``predicted_visual_attention`` (H', W'), ``guided_audio_attention`` and
             ``predicted_audio_attention`` (F', T').
@@ -68,8 +69,8 @@ def sheet_row(
             (N, C, T, H, W) uint8 and ``audio`` (1, num_mels, frames) or (N, 1, num_mels, frames).
         sample (BaseDataElement): The prediction, with attention maps.
         title (str): Text of the row.
-        boxes (Tensor | None): Boxes by attention step, as
-            :func:`cmac_mm.evaluation.boxes_in_crop` gives them, (N, T', 4). Defaults to None.
+        boxes (Tensor | None): Boxes in the clips' frames, as
+            :func:`cmac_mm.evaluation.boxes_in_crop` gives them, (N, T, 4). Defaults to None.
         band_hz (Sequence[float] | None): True frequency band, Hz. Defaults to None.
 
     Returns:
@@ -83,20 +84,21 @@ def sheet_row(
         raise ValueError(f"inputs lack {sorted(missing)}: a sheet needs picture and sound")
     clip = inputs["imgs"].reshape(-1, *inputs["imgs"].shape[-4:])[0]
     log_mel = inputs["audio"].reshape(-1, *inputs["audio"].shape[-2:])[0]
+    middle = clip.shape[1] // 2
     attention = {}
-    box = None
     for key in _TITLES:
         if key not in sample:
             continue
         maps = sample.get(key)[0]
-        attention[key] = maps[len(maps) // 2] if key.endswith("visual_attention") else maps
-    if boxes is not None:
-        middle = boxes[0, boxes.shape[1] // 2]
-        box = None if middle.isnan().any() else middle.tolist()
+        if key.endswith("visual_attention"):
+            maps = maps[middle * len(maps) // clip.shape[1]]
+        attention[key] = maps
+    box = None
+    if boxes is not None and not boxes[0, middle].isnan().any():
+        box = boxes[0, middle].tolist()
     return SheetRow(
         title=title,
-        # The middle of the attention step that is shown; clips have an even number of frames.
-        frame=clip[:, clip.shape[1] // 2].permute(1, 2, 0).cpu().numpy(),
+        frame=clip[:, middle].permute(1, 2, 0).cpu().numpy(),
         log_mel=log_mel.cpu().numpy(),
         attention=attention,
         box=box,
@@ -199,7 +201,9 @@ def _spectrogram_picture(log_mel: np.ndarray, coloured: bool) -> np.ndarray:
 
     Small spectrograms are enlarged, so that the overlay's bilinear slopes are smooth.
     """
-    low, high = np.percentile(log_mel, (2, 99.5))
+    high = np.percentile(log_mel, 99.5)
+    # Far below the sound there is only what the codec left: no use for colours.
+    low = max(np.percentile(log_mel, 2), high - _RANGE_DB)
     scaled = np.clip((log_mel[::-1] - low) / max(high - low, 1e-6), 0, 1)
     size = tuple(max(n, 256) for n in scaled.shape)
     scaled = resize_attention(torch.from_numpy(scaled.copy()), size).numpy()
