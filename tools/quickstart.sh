@@ -15,12 +15,16 @@ work_dir=work_dirs/quickstart
 step() { echo "== $* (after $((SECONDS - start)) s)"; }
 
 step "making the videos in $data"
-[ -f "$data/.done" ] || { "$python" tools/data/make_sounding_shapes.py "$data" && touch "$data/.done"; }
+if [ ! -f "$data/.done" ]; then
+    "$python" tools/data/make_sounding_shapes.py "$data"
+    touch "$data/.done"
+fi
 
 step "pretraining with $config"
-[ -f "$work_dir/.done" ] || {
-    "$python" tools/train.py "$config" --work-dir "$work_dir" --resume && touch "$work_dir/.done"
-}
+if [ ! -f "$work_dir/.done" ]; then
+    "$python" tools/train.py "$config" --work-dir "$work_dir" --resume
+    touch "$work_dir/.done"
+fi
 
 step "evaluating"
 "$python" tools/evaluate_demo.py "$config" "$(cat "$work_dir/last_checkpoint")"

@@ -1,0 +1,248 @@
+"""Each fault is shown on the untouched libraries, then its shim. A test whose first half fails says
+that the shim may go."""
+
+import functools
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import SyncBuffersHook
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from cmac_mm import compat
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_python(code, **env):
+    """Run code in a fresh process, where nothing has imported cmac_mm."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **env}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+
+
+def run_untouched_and_with_compat(code, before=""):
+    untouched = run_python(f"import sys\n{before}\n{code}")
+    ours = run_python(f"import sys\n{before}\nfrom cmac_mm import compat\n{code}")
+    return untouched, ours
+
+
+def test_apply_runs_once():
+    load = CheckpointLoader.load_checkpoint
+    compat.apply()
+    assert CheckpointLoader.load_checkpoint is load
+
+
+def test_drn_is_missing_in_mmaction2():
+    untouched = run_python("import mmaction.models")
+    assert "No module named 'mmaction.models.localizers.drn'" in untouched.stderr
+    from mmaction.models.localizers import DRN
+
+    with pytest.raises(NotImplementedError, match="not in the wheel"):
+        DRN()
+
+
+def test_mmaction2_imports_importlib_metadata_undeclared():
+    untouched, ours = run_untouched_and_with_compat(
+        "import mmaction.utils.dependency", before="sys.modules['importlib_metadata'] = None"
+    )
+    assert "import of importlib_metadata halted" in untouched.stderr
+    assert ours.returncode == 0, ours.stderr
+
+
+def test_mmengine_needs_pkg_resources_for_config_names(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text('_base_ = ["mmaction::_base_/default_runtime.py"]\n')
+    untouched, ours = run_untouched_and_with_compat(
+        f"from mmengine.config import Config\nassert Config.fromfile({str(config)!r}).env_cfg",
+        before="sys.modules['pkg_resources'] = None",
+    )
+    assert "import of pkg_resources halted" in untouched.stderr
+    assert ours.returncode == 0, ours.stderr
+
+
+def test_mmaction2_refuses_other_mmcv_versions():
+    untouched, ours = run_untouched_and_with_compat(
+        "import mmaction", before="import mmcv\nmmcv.__version__ = '2.2.0'"
+    )
+    assert "AssertionError" in untouched.stderr
+    assert "ImportError: mmcv 2.2.0 is installed: cmac_mm needs full mmcv" in ours.stderr
+    assert "pip install 'mmcv-lite>=2.0.0rc4,<2.2.0'" in ours.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("cv2", "apt-get install libgl1"), ("mmcv", "pip install 'mmcv-lite>=2.0.0rc4,<2.2.0'")],
+)
+def test_says_what_to_install(missing, message):
+    result = run_python(f"import sys\nsys.modules[{missing!r}] = None\nimport cmac_mm")
+    assert result.returncode != 0
+    assert message in result.stderr.strip().splitlines()[-1]
+
+
+def test_mmengine_does_not_know_our_configs(tmp_path):
+    config = tmp_path / "config.py"
+    for name in ("cmac_k400.py", "_base_/default_runtime.py"):
+        config.write_text(f'_base_ = ["cmac_mm::{name}"]\n')
+        code = f"from mmengine.config import Config\nConfig.fromfile({str(config)!r})"
+        assert "in _get_package_and_cfg_path" in run_python(code).stderr
+        assert Config.fromfile(config).default_scope == "mmaction"
+
+
+def save(path, **content):
+    torch.save({"state_dict": {"weight": torch.ones(2)}, **content}, path)
+    return str(path)
+
+
+class RunsCode:
+    """What a malicious checkpoint does: unpickling it writes a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def test_resuming_needs_the_log_history(tmp_path):
+    history = HistoryBuffer([0.5, 0.25], [1, 1])
+    path = save(tmp_path / "last.pth", history=history, best=np.float32(0.5), flag=np.bool_(True))
+    with pytest.raises(Exception, match="weights_only"):
+        torch.load(path)
+    loaded = CheckpointLoader.load_checkpoint(path, "cpu")
+    assert loaded["history"].mean() == 0.375
+    assert loaded["history"].statistics("max") == 0.5
+    assert loaded["best"] == 0.5
+    assert loaded["flag"]
+    # The allow-list is for these loads alone.
+    with pytest.raises(Exception, match="weights_only"):
+        torch.load(path)
+
+
+def test_reads_what_numpy_1_wrote(tmp_path):
+    path = Path(save(tmp_path / "last.pth", history=HistoryBuffer([0.5], [1]), best=np.float64(1)))
+    old = tmp_path / "old.pth"
+    rename_in_archive(path, old, b"numpy._core.multiarray", b"numpy.core.multiarray")
+    assert CheckpointLoader.load_checkpoint(str(old), "cpu")["history"].current() == 0.5
+
+
+def rename_in_archive(source, target, old, new):
+    with zipfile.ZipFile(source) as read, zipfile.ZipFile(target, "w") as write:
+        for name in read.namelist():
+            content = read.read(name)
+            write.writestr(name, content.replace(old, new) if name.endswith(".pkl") else content)
+
+
+@pytest.mark.parametrize("force_unsafe", [False, True])
+def test_refuses_other_classes_by_name(tmp_path, monkeypatch, force_unsafe):
+    if force_unsafe:
+        monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    path = save(tmp_path / "args.pth", args=Namespace(lr=1))
+    with pytest.raises(RuntimeError, match=r"args\.pth is refused: it holds a argparse\.Namespace"):
+        CheckpointLoader.load_checkpoint(path, "cpu")
+    assert os.environ.get("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD") == ("1" if force_unsafe else None)
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_getattr_reaches_the_statistics_of_the_log_alone(tmp_path):
+    class Walk:
+        def __reduce__(self):
+            return getattr, (HistoryBuffer, "__init__")
+
+    path = save(tmp_path / "walk.pth", walk=Walk())
+    with pytest.raises(RuntimeError, match=r"holds a builtins\.getattr"):
+        CheckpointLoader.load_checkpoint(path, "cpu")
+
+
+def test_refuses_array_types_that_are_not_listed(tmp_path):
+    path = save(tmp_path / "names.pth", names=np.array(["a"]))
+    with pytest.raises(RuntimeError, match=r"holds a numpy\.dtypes\.StrDType"):
+        CheckpointLoader.load_checkpoint(path, "cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+def test_names_a_damaged_file(tmp_path, content):
+    path = tmp_path / "damaged.pth"
+    path.write_bytes(content)
+    with pytest.raises(RuntimeError, match=r"damaged\.pth cannot be read as a checkpoint"):
+        CheckpointLoader.load_checkpoint(str(path), "cpu")
+
+
+def test_downloaded_checkpoints_are_unpickled_in_full(tmp_path, monkeypatch):
+    marker = tmp_path / "code_ran"
+    save(tmp_path / "evil.pth", evil=RunsCode(marker))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/evil.pth"
+    try:
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "untouched"))
+        CheckpointLoader.load_checkpoint.__wrapped__(url, "cpu")
+        assert marker.exists()
+        marker.unlink()
+        with pytest.raises(RuntimeError, match=r"evil\.pth is refused"):
+            CheckpointLoader.load_checkpoint(url, "cpu")
+        assert not marker.exists()
+    finally:
+        server.shutdown()
+
+
+def sync_on_two_ranks(rank, folder):
+    """Write what is left of one rank's buffers by the original hook and by the restricted one."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2
+    )
+    result = {}
+    restricted = SyncBuffersHook.after_train_epoch
+    for name, method in (("original", restricted.__wrapped__), ("restricted", restricted)):
+        model = nn.Sequential(nn.Conv3d(1, 2, 1), nn.BatchNorm3d(2))
+        model.register_buffer("queue", torch.zeros(4))
+        model.register_buffer("pointer", torch.tensor([0]))
+        # Wrapping makes the buffers of all ranks equal; they differ from here on.
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        model.queue.fill_(rank)
+        model.pointer.fill_(10 * rank)
+        model[1].running_mean.fill_(rank)
+        model[1].running_var.fill_(4.0 + rank)
+        model[1].num_batches_tracked.fill_(6)
+        method(SyncBuffersHook(), SimpleNamespace(model=wrapped))
+        result[name] = {
+            key: value[0] if value.ndim else value for key, value in model.named_buffers()
+        }
+    torch.save(result, Path(folder, f"rank{rank}.pth"))
+    torch.distributed.destroy_process_group()
+
+
+def test_sync_buffers_hook_averages_queues(tmp_path):
+    torch.multiprocessing.spawn(sync_on_two_ranks, (str(tmp_path),), nprocs=2)
+    for rank in range(2):
+        result = torch.load(tmp_path / f"rank{rank}.pth")
+        assert result["original"]["queue"] == 0.5
+        assert result["original"]["pointer"] == 5
+        buffers = {key: value.item() for key, value in result["restricted"].items()}
+        assert buffers == {
+            "queue": rank,
+            "pointer": 10 * rank,
+            "1.running_mean": 0.5,
+            "1.running_var": 4.5,
+            "1.num_batches_tracked": 6,
+        }
+
+
+def test_mmengine_starts_no_process_group_on_cpu():
+    """For cmac_mm.utils.setup_launcher; tests/test_tools runs it on two ranks."""
+    env = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    code = "from mmengine.dist import init_dist\ninit_dist('pytorch', backend='gloo')"
+    assert "set_device" in run_python(code, MASTER_PORT="0", **env).stderr
