@@ -27,7 +27,7 @@ from torch import Tensor
 from torchvision.models.video import r2plus1d_18
 
 import cmac_mm
-from cmac_mm.models import CMAC, R2Plus1D
+from cmac_mm.models import CMAC, AudioResNet, R2Plus1D
 
 
 def parse_args() -> argparse.Namespace:
@@ -190,7 +190,7 @@ def use_default_format(model: CMAC) -> None:
     """Undo the encoders' own choice of memory format, for comparison."""
     model.to(memory_format=torch.contiguous_format)
     for module in model.modules():
-        if isinstance(module, R2Plus1D):
+        if isinstance(module, (R2Plus1D, AudioResNet)):
             module.memory_format = torch.contiguous_format
 
 

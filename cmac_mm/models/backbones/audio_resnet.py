@@ -32,6 +32,8 @@ class AudioResNet(BaseModule):
         ValueError: If an argument is outside the values given above.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         depth: int = 9,
@@ -64,7 +66,7 @@ class AudioResNet(BaseModule):
             planes = base_channels * 2**index
             self.add_module(f"layer{index + 1}", self._make_stage(channels, planes, blocks, stride))
             channels = planes
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=self.memory_format)
 
     @staticmethod
     def _make_stage(
@@ -91,7 +93,7 @@ class AudioResNet(BaseModule):
             Tensor | tuple[Tensor, ...]: The feature map `(B, C, F', T')` of the stage in
             ``out_indices``, or a tuple of maps if it names several.
         """
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=self.memory_format)
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         outs = []
         for index in range(4):

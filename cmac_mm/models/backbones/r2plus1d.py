@@ -126,6 +126,8 @@ class R2Plus1D(BaseModule):
         ValueError: If an argument is outside the values given above.
     """
 
+    memory_format = torch.channels_last_3d
+
     def __init__(
         self,
         variant: str = "torchvision",
@@ -171,7 +173,7 @@ class R2Plus1D(BaseModule):
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm3d):
                     module.eps = 1e-3
-        self.to(memory_format=torch.channels_last_3d)
+        self.to(memory_format=self.memory_format)
 
     @staticmethod
     def _make_stem(variant: str, channels: int) -> tuple[str, nn.Sequential]:
@@ -223,7 +225,7 @@ class R2Plus1D(BaseModule):
             Tensor | tuple[Tensor, ...]: The feature map `(B, C, T', H', W')` of the stage in
             ``out_indices``, or a tuple of maps if it names several.
         """
-        x = x.contiguous(memory_format=torch.channels_last_3d)
+        x = x.contiguous(memory_format=self.memory_format)
         x = getattr(self, self._stem_name)(x)
         outs = []
         for index, name in enumerate(self._stage_names):

@@ -5,6 +5,8 @@ model = dict(
         type="AudioVisualDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
+        audio_mean=-5.0,  # dB, over clips of Kinetics-400 and UCF101
+        audio_std=18.0,
     ),
     visual_backbone=dict(type="R2Plus1D", depth=18, variant="torchvision"),
     audio_backbone=dict(type="AudioResNet", depth=9),

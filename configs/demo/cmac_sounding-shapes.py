@@ -1,0 +1,90 @@
+# CMAC on the built-in set of sounding shapes: a thin network, minutes on two CPU cores.
+# The recipe is the demo's own. The paper's (MoCo queues, SGD) needs hundreds of thousands of steps
+# to leave chance: short runs learn from in-batch negatives, AdamW and batch norm in the
+# projections instead.
+_base_ = ["../_base_/models/cmac_r2plus1d-18_resnet9.py", "../_base_/default_runtime.py"]
+
+data_root = "data/sounding_shapes"
+batch_size = 64
+epochs = 6
+width = 8  # channels of the first stage, 64 in the paper
+channels = width * 8
+
+model = dict(
+    visual_backbone=dict(
+        variant="avid", base_channels=width, stage_blocks=(1, 1, 1, 1), strides=(1, 2, 1, 1)
+    ),
+    audio_backbone=dict(base_channels=width, strides=(1, 2, 2, 1)),
+    data_preprocessor=dict(audio_mean=-13.0, audio_std=20.0),
+    neck=dict(visual_channels=channels, audio_channels=channels, channels=channels),
+    head=dict(
+        filter_channels=channels,
+        visual_channels=channels,
+        audio_channels=channels,
+        hidden_channels=channels,
+        embed_channels=channels,
+        saliency_channels=16,
+        projection_norm=True,
+        loss_contrastive=dict(
+            temperature=0.1, within_modal_negatives=False, in_batch_negatives=True
+        ),
+    ),
+    queue_size=0,
+)
+
+clip = dict(type="DecodeAudioVisual", fps=8, clip_len=8, short_side=64)
+log_mel = dict(type="LogMelSpectrogram", num_mels=64)
+train_pipeline = [
+    dict(type="OpenAudioVisual"),
+    dict(type="SampleClips", duration=1.0),
+    dict(**clip, silence_db=-80),
+    dict(type="PerClip", transforms=[dict(type="RandomCrop", size=64), dict(type="Flip")]),
+    log_mel,
+    dict(type="PackAudioVisual"),
+]
+test_pipeline = [
+    dict(type="OpenAudioVisual"),
+    dict(type="SampleClips", duration=1.0, mode="uniform"),
+    clip,
+    dict(type="CenterCrop", crop_size=64),
+    log_mel,
+    dict(type="PackAudioVisual"),
+]
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=True,
+    sampler=dict(type="DefaultSampler", shuffle=True),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(
+        type="AudioVisualDataset",
+        ann_file=f"{data_root}/train.txt",
+        data_prefix=dict(video=data_root),
+        pipeline=train_pipeline,
+    ),
+)
+test_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=2,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="default_collate"),
+    dataset=dict(
+        type="AudioVisualDataset",
+        ann_file=f"{data_root}/test.txt",
+        data_prefix=dict(video=data_root),
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_evaluator = dict(type="CrossModalRetrieval")
+test_cfg = dict(type="TestLoop")
+
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.01))
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=20),
+    dict(type="CosineAnnealingLR", by_epoch=True, T_max=epochs, convert_to_iter_based=True),
+]
+train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs)
+auto_scale_lr = dict(enable=False, base_batch_size=batch_size)
+default_hooks = dict(logger=dict(interval=10))

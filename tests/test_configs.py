@@ -1,0 +1,94 @@
+"""Every config reads, builds and says what its name says."""
+
+from pathlib import Path
+
+import pytest
+from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmengine.registry import init_default_scope
+
+import cmac_mm
+
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = sorted(
+    str(path.relative_to(CONFIG_DIR))
+    for path in CONFIG_DIR.rglob("*.py")
+    if "_base_" not in path.parts
+)
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    init_default_scope("mmaction")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_builds(name):
+    cfg = cmac_mm.load_config(CONFIG_DIR / name)
+    model = MODELS.build(cfg.model)
+    for loader in (cfg.train_dataloader, cfg.get("test_dataloader")):
+        if loader is None:
+            continue
+        for transform in loader.dataset.pipeline:
+            TRANSFORMS.build(transform)
+        assert loader.dataset.type in DATASETS.module_dict
+        clips = next(t for t in loader.dataset.pipeline if t.type == "SampleClips")
+        if loader is cfg.train_dataloader:
+            assert clips.get("num_clips", 1) == (2 if model.second_clip else 1)
+    for hook in cfg.custom_hooks:
+        HOOKS.build(hook)
+    if cfg.get("test_evaluator"):
+        METRICS.build(cfg.test_evaluator)
+
+
+def test_headline_is_the_papers_recipe():
+    cfg = cmac_mm.load_config("cmac_mm::cmac_k400.py")
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.momentum) == ("SGD", 0.01, 0.9)
+    assert optimizer.weight_decay == 1e-5
+    assert cfg.train_cfg.max_epochs == 200
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 128
+    assert len(cfg.param_scheduler) == 1 and cfg.param_scheduler[0].end == 10
+    model = cfg.model
+    assert (model.queue_size, model.momentum) == (15000, 0.999)
+    assert model.head.loss_contrastive.temperature == 0.07
+    assert model.head.loss_attention.loss_weight == 1.5
+    assert (model.neck.norm, model.neck.num_scales) == ("cosine", 2)
+    assert (model.neck.channels, model.head.embed_channels) == (512, 256)
+    jitter = model.data_preprocessor.color_jitter
+    assert [jitter[k] for k in ("brightness", "contrast", "saturation", "hue")] == [
+        0.4,
+        0.4,
+        0.4,
+        0.2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("wo-contrast", "model.head.loss_contrastive", None),
+        ("wo-attention", "model.head.loss_attention", None),
+        ("visual-only", "model.audio_backbone", None),
+        ("norm-none", "model.neck", ("none", 1)),
+        ("norm-softmax", "model.neck", ("softmax", 1)),
+        ("scales-1", "model.neck", ("cosine", 1)),
+        ("scales-3", "model.neck", ("cosine", 3)),
+        ("wo-within-negatives", "model.head.loss_contrastive", (False, False)),
+        ("within-positives", "model.head.loss_contrastive", (False, True)),
+        ("within-both", "model.head.loss_contrastive", (True, True)),
+    ],
+)
+def test_ablations_differ_in_their_row_alone(name, key, value):
+    cfg = cmac_mm.load_config(f"cmac_mm::cmac_k400_ablation-{name}.py")
+    base = cmac_mm.load_config("cmac_mm::cmac_k400_ablation.py")
+    assert cfg.train_cfg.max_epochs == 50 and cfg.auto_scale_lr.base_batch_size == 64
+    assert cfg.model.data_preprocessor.color_jitter is None
+    actual = cfg
+    for part in key.split("."):
+        actual = actual[part]
+    fields = {"neck": ("norm", "num_scales")}
+    if isinstance(value, tuple):
+        names = fields.get(part, ("within_modal_negatives", "within_modal_positives"))
+        actual = tuple(actual[field] for field in names)
+    assert actual == value
+    assert cfg.optim_wrapper == base.optim_wrapper
