@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .scene import Scene, draw_kinds, draw_scene, render_frames
 from .sounds import SAMPLE_RATE
 
 # Raised whenever a clip comes out differently, so that a folder never holds a mixture.
-_VERSION = 1
+_VERSION = 2
 _BAD_REASONS = ("no_audio", "silent", "truncated", "empty")
 _GROUND_TRUTH_TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str,
@@ -129,25 +130,37 @@ def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
             raise ValueError(f"{path}: key {key!r} is missing")
         if not isinstance(truth[key], types):
             raise ValueError(f"{path}: key {key!r} has the value {truth[key]!r} of a wrong type")
-    kinds = [truth["kind"], *truth["silent_kinds"]]
+    kind, silent_kinds = truth["kind"], truth["silent_kinds"]
     width, height = truth["width"], truth["height"]
     checks = {
-        "kind": set(kinds) <= set(SHAPE_KINDS),
-        "label": 0 <= truth["label"] < len(SHAPE_KINDS)
-        and SHAPE_KINDS[truth["label"]] == truth["kind"],
+        "kind": kind in SHAPE_KINDS,
+        "label": SHAPE_KINDS[truth["label"] : truth["label"] + 1] == (kind,),
         "fps": truth["fps"] > 0,
-        "silent_kinds": len(set(kinds)) == len(kinds),
-        "band_hz": len(truth["band_hz"]) == 2 and 0 < truth["band_hz"][0] < truth["band_hz"][1],
+        "silent_kinds": all(
+            other in SHAPE_KINDS and other != kind and silent_kinds.count(other) == 1
+            for other in silent_kinds
+        ),
+        "band_hz": _are_numbers(truth["band_hz"], 2)
+        and 0 < truth["band_hz"][0] < truth["band_hz"][1],
         "boxes": bool(truth["boxes"])
         and all(
-            len(b) == 4 and 0 <= b[0] < b[2] <= width and 0 <= b[1] < b[3] <= height
+            _are_numbers(b, 4) and 0 <= b[0] < b[2] <= width and 0 <= b[1] < b[3] <= height
             for b in truth["boxes"]
         ),
+        "impact_times": _are_numbers(truth["impact_times"], len(truth["impact_times"])),
     }
     for key, good in checks.items():
         if not good:
             raise ValueError(f"{path}: key {key!r} has the unexpected value {truth[key]!r}")
     return truth
+
+
+def _are_numbers(values: Any, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(isinstance(value, (int, float)) for value in values)
+    )
 
 
 def _check_settings(out_dir: Path, settings: dict[str, int]) -> None:
@@ -232,14 +245,18 @@ def _encode(scene: Scene, frames: np.ndarray, sound: np.ndarray | None) -> bytes
             options = {"aac_coder": "fast", "cutoff": "11000"}
             audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options=options)
             audio.bit_rate = 32_000
-        for frame in frames:
+        for i, frame in enumerate(frames):
             yuv = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420)
-            container.mux(video.encode(av.VideoFrame.from_ndarray(yuv, format="yuv420p")))
+            picture = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
+            picture.pts, picture.time_base = i, Fraction(1, scene.fps)
+            container.mux(video.encode(picture))
         container.mux(video.encode())
         if sound is not None:
-            frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-            frame.sample_rate = SAMPLE_RATE
-            container.mux(audio.encode(frame))
+            samples = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+            samples.sample_rate = SAMPLE_RATE
+            # without it the encoder's delay of 1024 samples would not be noted in the file
+            samples.pts = 0
+            container.mux(audio.encode(samples))
             container.mux(audio.encode())
     return file.getvalue()
 
