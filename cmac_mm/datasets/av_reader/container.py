@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import av
 from av.error import FFmpegError
+from av.stream import Discard, Disposition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +94,7 @@ class MediaFile:
         self.audio = self._choose("audio") if need_audio else None
         for stream in self.container.streams:
             if stream is not self.video and stream is not self.audio:
-                stream.discard = "ALL"
+                stream.discard = Discard.all
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
@@ -107,22 +108,20 @@ class MediaFile:
 
     def _choose(self, kind: str) -> Stream:
         stream = self.container.streams.best(kind)
-        if stream is not None and stream.disposition & av.stream.Disposition.attached_pic:
-            # The cover of a song is no video; another stream may be one.
-            stream = next(
-                (
-                    other
-                    for other in self.container.streams.get({kind: tuple(range(100))})
-                    if not other.disposition & av.stream.Disposition.attached_pic
-                ),
-                None,
-            )
+        if stream is not None and stream.disposition & Disposition.attached_pic:
+            # The cover of a song is no video.
+            stream = None
         if stream is None:
             raise self.error(f"no {kind} stream")
         if stream.codec_context is None:
             raise self.error(f"the {kind} codec is not supported")
         # Loading runs one worker process a core; more threads would only fight for it.
         stream.codec_context.thread_count = 1
+        try:
+            # Now, since AV1's decoder looks only here at which frames it may skip.
+            stream.codec_context.open(strict=False)
+        except FFmpegError as error:
+            raise self.error(f"the {kind} decoder does not open ({_explain(error)})") from error
         return stream
 
     @property

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import gcd
 
 import av
 import numpy as np
-from av.error import BlockingIOError as FFmpegWouldBlock
-from av.error import EOFError as FFmpegEnd
+from av.error import BlockingIOError as NothingYet
+from av.error import EOFError as EndOfStream
 from av.error import FFmpegError
 from av.filter import Graph
 
@@ -56,7 +55,7 @@ def read_sound(
         while order and starts[order[0]] - _WARM_UP < starts[group[-1]] + duration:
             group.append(order.pop(0))
         part = _decode(media, starts[group[0]], starts[group[-1]] + duration)
-        for i in group if part else ():
+        for i in group:
             out[i] = part.cut(starts[i], samples, sample_rate)
     if not np.isfinite(out).all():
         raise media.error("the sound holds values that are no numbers")
@@ -65,16 +64,14 @@ def read_sound(
 
 @dataclass
 class _Part:
-    """Decoded samples (channels, n) of part of a track, the first of them at ``start`` seconds."""
+    """Decoded part of a track as one channel, its first sample at ``start`` seconds."""
 
     start: float
     rate: int
-    format: str
-    layout: str
-    data: np.ndarray
+    samples: np.ndarray
 
     def cut(self, start: float, samples: int, sample_rate: int) -> np.ndarray:
-        """Samples from ``start`` on as one channel at the given rate, silence outside."""
+        """That many samples from ``start`` on at the given rate, silence outside the part."""
         # The filter's edge effects stay outside if it starts earlier; by whole periods of the
         # ratio of the rates, so that an output sample falls on the first one wanted.
         common = gcd(self.rate, sample_rate)
@@ -82,106 +79,100 @@ class _Part:
         lead_in, lead_out = periods * self.rate // common, periods * sample_rate // common
         begin = round((start - self.start) * self.rate) - lead_in
         length = 2 * lead_in + -(-samples * self.rate // sample_rate)
-        block = np.full((len(self.data), length), _silence(self.data), self.data.dtype)
-        lo, hi = max(begin, 0), min(begin + length, self.data.shape[1])
-        if lo >= hi:
+        low, high = max(begin, 0), min(begin + length, len(self.samples))
+        if low >= high:
             return np.zeros(samples, np.float32)
-        block[:, lo - begin : hi - begin] = self.data[:, lo:hi]
-        frame = av.AudioFrame.from_ndarray(block, format=self.format, layout=self.layout)
+        block = np.zeros((1, length), np.float32)
+        block[0, low - begin : high - begin] = self.samples[low:high]
+        if self.rate == sample_rate:
+            return block[0, lead_in : lead_in + samples]
+        frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
         frame.sample_rate = self.rate
-        frame.time_base = Fraction(1, self.rate)
-        frame.pts = 0
-        return _to_mono(frame, sample_rate)[lead_out : lead_out + samples]
+        converter = _Converter(frame, sample_rate)
+        return np.concatenate([*converter(frame), *converter(None)])[lead_out : lead_out + samples]
 
 
-def _decode(media: MediaFile, begin: float, end: float) -> _Part | None:
-    """Decode a time span and a little around it; None if the track has nothing there."""
-    stream = media.audio
-    promised = media.end_of(stream) if stream.duration else None
-    media.seek(stream, begin - _WARM_UP)
-    # Seeking may have had to open the file again.
-    stream = media.audio
+class _Converter:
+    """One channel of floats at a given rate, out of frames of any kind.
+
+    A filter graph, since PyAV's AudioResampler lets two equal channels add up to more than one of
+    them, and its frames give no safe access to the samples of eight separate channels.
+    """
+
+    def __init__(self, like: av.AudioFrame, sample_rate: int) -> None:
+        graph = Graph()
+        self.source = graph.add(
+            "abuffer",
+            sample_rate=str(like.sample_rate),
+            sample_fmt=like.format.name,
+            channel_layout=like.layout.name,
+            time_base=f"1/{like.sample_rate}",
+        )
+        convert = graph.add(
+            "aresample", osr=str(sample_rate), ochl="mono", osf="flt", rematrix_maxval="1"
+        )
+        self.sink = graph.add("abuffersink")
+        self.source.link_to(convert)
+        convert.link_to(self.sink)
+        graph.configure()
+        self.graph = graph
+
+    def __call__(self, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
+        """Samples that come out when a frame, or None for the end, goes in."""
+        self.source.push(frame)
+        while True:
+            try:
+                yield self.sink.pull().to_ndarray()[0]
+            except (EndOfStream, NothingYet):
+                return
+
+
+def _decode(media: MediaFile, begin: float, end: float) -> _Part:
+    """Decode a time span and what the decoder needs before it."""
+    promised = media.end_of(media.audio) if media.audio.duration else None
+    media.seek(media.audio, begin - _WARM_UP)
+    base, origin = float(media.audio.time_base), media.origin
     pieces: list[tuple[int, np.ndarray]] = []
-    first: av.AudioFrame | None = None
-    start, place = 0.0, 0
-    for packet in media.packets(stream):
-        time = None if packet.pts is None else float(packet.pts * stream.time_base) - media.origin
+    mix: _Converter | None = None
+    start, rate, place = begin, 1, 0
+    problem = ""
+    for packet in media.packets(media.audio):
+        time = None if packet.pts is None else packet.pts * base - origin
         if time is not None and time > end + _GAP:
             break
         try:
             frames = packet.decode()
         except FFmpegError as error:
             # Just after a seek a decoder may lack what it needs; that part is not used.
-            if time is not None and time < begin - _WARM_UP / 3:
-                continue
-            where = "" if time is None else f" at {time:.2f} s"
-            name = type(error).__name__
-            raise media.error(f"the sound{where} cannot be decoded ({name})") from error
+            if time is None or time > begin - _WARM_UP / 3:
+                where = "" if time is None else f" at {time:.2f} s"
+                problem = f"the sound{where} cannot be decoded ({type(error).__name__})"
+            continue
         for frame in frames:
-            if first is None:
-                first, start = frame, _time_of(frame, media)
-            elif _kind(frame) != _kind(first):
+            if problem:
+                raise media.error(problem)
+            if mix is None:
+                kind, rate = _kind(frame), frame.sample_rate
+                mix = _Converter(frame, rate)
+                start = begin if frame.pts is None else float(frame.time) - origin
+            elif _kind(frame) != kind:
                 raise media.error("the sound changes its format on the way")
-            stamped = place if frame.pts is None else _place(frame, media, start)
-            if abs(stamped - place) > _GAP * frame.sample_rate:
-                place = max(stamped, place)
-            pieces.append((place, _samples(frame)))
+            if frame.pts is not None:
+                stamped = round((float(frame.time) - origin - start) * rate)
+                place = stamped if stamped - place > _GAP * rate else place
+            pieces.extend((place, samples) for samples in mix(frame))
             place += frame.samples
-    reached = start + place / first.sample_rate if first else begin
+    reached = start + place / rate
+    if problem and not pieces:
+        raise media.error(problem)
+    # A file may end in a packet that is no sound; what counts is whether enough was there.
     if promised is not None and reached < min(promised, end) - _MISSING:
-        raise media.error(f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
-    if first is None:
-        return None
-    sample = pieces[0][1]
-    data = np.full((len(sample), place), _silence(sample), sample.dtype)
-    for place, piece in pieces:
-        data[:, place : place + piece.shape[1]] = piece
-    return _Part(start, first.sample_rate, first.format.planar.name, first.layout.name, data)
-
-
-def _time_of(frame: av.AudioFrame, media: MediaFile) -> float:
-    return 0.0 if frame.pts is None else float(frame.pts * frame.time_base) - media.origin
-
-
-def _place(frame: av.AudioFrame, media: MediaFile, start: float) -> int:
-    return round((_time_of(frame, media) - start) * frame.sample_rate)
+        raise media.error(problem or f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
+    joined = np.zeros(place, np.float32)
+    for place, samples in pieces:
+        joined[place : place + len(samples)] = samples
+    return _Part(start, rate, joined)
 
 
 def _kind(frame: av.AudioFrame) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
-
-
-def _samples(frame: av.AudioFrame) -> np.ndarray:
-    array = frame.to_ndarray()
-    return array if frame.format.is_planar else array.reshape(frame.samples, -1).T
-
-
-def _silence(samples: np.ndarray) -> int:
-    return 128 if samples.dtype == np.uint8 else 0
-
-
-def _to_mono(frame: av.AudioFrame, sample_rate: int) -> np.ndarray:
-    """Mix and resample; by a filter graph, since AudioResampler lets two equal channels add up."""
-    graph = Graph()
-    source = graph.add(
-        "abuffer",
-        sample_rate=str(frame.sample_rate),
-        sample_fmt=frame.format.name,
-        channel_layout=frame.layout.name,
-        time_base=str(frame.time_base),
-    )
-    resample = graph.add(
-        "aresample", osr=str(sample_rate), ochl="mono", osf="flt", rematrix_maxval="1"
-    )
-    sink = graph.add("abuffersink")
-    source.link_to(resample)
-    resample.link_to(sink)
-    graph.configure()
-    graph.push(frame)
-    graph.push(None)
-    parts = []
-    while True:
-        try:
-            parts.append(graph.pull().to_ndarray().ravel())
-        except (FFmpegEnd, FFmpegWouldBlock):
-            return np.concatenate(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import av
@@ -15,10 +16,12 @@ _ROUNDING = 6e-4
 _MAX_HOLD = 0.5
 # A seek may land just after the wanted time (it goes by decoding times): try again this far back.
 _STEP_BACK = 1.0
+# Where packets have no decoding time: none comes later than this before one shown earlier.
+_REORDERING = 1.0
 # A gap in the wanted times that is worth a seek in a format without an index, in seconds.
 _BLIND_JUMP = 20.0
 
-FrameSink = Callable[[float, av.VideoFrame], None]
+FrameSink = Callable[[list[float], av.VideoFrame], None]
 
 
 def read_frames(media: MediaFile, times: Sequence[float], sink: FrameSink) -> None:
@@ -32,8 +35,8 @@ def read_frames(media: MediaFile, times: Sequence[float], sink: FrameSink) -> No
     Args:
         media (MediaFile): The open file.
         times (Sequence[float]): Times in seconds from 0, the first picture, to the file's end.
-        sink (Callable): Called as ``sink(time, frame)`` for each distinct time, in some order;
-            may be called again for a time where decoding had to begin anew.
+        sink (Callable): Called as ``sink(times, frame)`` with a needed frame and the times at
+            which it is shown; may be called anew for a time where decoding had to start again.
 
     Raises:
         MediaError: A needed picture is missing or damaged or depends on a damaged one.
@@ -87,11 +90,13 @@ def _collect(media: MediaFile, wanted: list[float]) -> tuple[list[av.Packet], in
         if packet.size == 0:
             continue
         packets.append(packet)
-        # No later packet can be shown before its own decoding time.
-        stamp = packet.pts if packet.dts is None else packet.dts
-        if stamp is None:
+        # No later packet can be shown before this one's decoding time.
+        if packet.dts is not None:
+            now = packet.dts * base - origin
+        elif packet.pts is not None:
+            now = packet.pts * base - origin - _REORDERING
+        else:
             continue
-        now = stamp * base - origin
         while served < len(wanted) and now > wanted[served] + _ROUNDING:
             served += 1
         if served == len(wanted) or (served and _can_leap(media, now, wanted[served])):
@@ -164,8 +169,8 @@ def _decode(
         for frame in frames:
             if frame.is_corrupt:
                 damaged.add(place.get(frame.pts, index))
-            for time in missing.pop(frame.pts, ()):
-                sink(time, frame)
+            if frame.pts in missing:
+                sink(missing.pop(frame.pts), frame)
         if not missing:
             break
     codec.skip_frame = "DEFAULT"
@@ -188,44 +193,42 @@ def _read_counting(media: MediaFile, wanted: list[float], sink: FrameSink) -> in
     decoding time stamp of a frame is the number of the packet that released it, so it counts
     frames and the gaps of dropped ones alike.
     """
-    stream = media.video
-    rate = stream.average_rate
+    rate = media.video.average_rate
     if not rate:
         raise media.error("neither time stamps nor a frame rate")
-    step = float(1 / rate)
-    tick = float(stream.time_base)
+    step, tick = float(1 / rate), float(media.video.time_base)
+    pending = list(wanted)
     first: int | None = None
     shown: av.VideoFrame | None = None
-    now = -step
-    damaged = ""
-    pending = list(wanted)
-    for packet in media.packets(stream):
+    now, damage, shown_damage = -step, "", ""
+
+    def show(times: list[float]) -> None:
+        if shown is None or shown_damage:
+            raise media.error(shown_damage or f"no picture at {times[0]:.3f} s")
+        sink(times, shown)
+
+    for packet in media.packets(media.video):
         try:
             frames = packet.decode()
-        except FFmpegError as failure:
-            damaged = f"the picture after {max(now, 0):.3f} s is damaged ({type(failure).__name__})"
+        except FFmpegError as error:
+            # Lost is the next picture, so the last one is shown for too long.
+            damage = shown_damage = f"damaged after {now:.2f} s ({type(error).__name__})"
             continue
         for frame in frames:
             first = frame.dts if first is None else first
-            stamped = frame.dts is not None and first is not None
-            now = (frame.dts - first) * tick if stamped else now + step
-            while pending and pending[0] < now - _ROUNDING:
-                if shown is None:
-                    raise media.error(damaged or f"no picture at {pending[0]:.3f} s")
-                sink(pending.pop(0), shown)
+            now = now + step if frame.dts is None else (frame.dts - first) * tick
+            due = bisect_left(pending, now - _ROUNDING)
+            if due:
+                show(pending[:due])
+                del pending[:due]
             if not pending:
                 return len(wanted)
-            if frame.key_frame and not frame.is_corrupt:
-                damaged = ""
-            elif frame.is_corrupt:
-                damaged = f"the picture at {now:.3f} s is damaged"
-            if damaged and pending and pending[0] < now + step:
-                raise media.error(damaged)
-            shown = frame
-    if shown is None:
-        raise media.error(damaged or "no picture can be decoded")
-    if _breaks_off(media, now, pending[-1]):
+            if frame.is_corrupt:
+                damage = f"the picture at {now:.2f} s is damaged"
+            elif frame.key_frame:
+                damage = ""
+            shown, shown_damage = frame, damage
+    if shown is not None and _breaks_off(media, now, pending[-1]):
         raise media.error(f"the picture breaks off at {now:.2f} of {media.duration:.2f} s")
-    for time in pending:
-        sink(time, shown)
+    show(pending)
     return len(wanted)

@@ -168,8 +168,8 @@ class _Pictures:
         self.original_shape: tuple[int, int] | None = None
         self.images: np.ndarray | None = None
 
-    def add(self, time: float, frame: VideoFrame) -> None:
-        """Convert the picture shown at a time and put it wherever it is wanted.
+    def add(self, times: list[float], frame: VideoFrame) -> None:
+        """Convert a picture and put it wherever it is wanted.
 
         Each place gets its own copy, since some of MMAction2's transforms work in place.
         """
@@ -185,8 +185,8 @@ class _Pictures:
             upright = (frame.height, frame.width)
             self.original_shape = upright if turns % 2 == 0 else upright[::-1]
             self.images = np.empty((self.count, *image.shape), np.uint8)
-        for place in self.places[time]:
-            self.images[place] = image
+        for time in times:
+            self.images[self.places[time]] = image
 
 
 def _scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:

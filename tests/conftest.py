@@ -1,0 +1,17 @@
+"""What the tests of all parts share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+MEDIA = Path(__file__).resolve().parents[1] / "../shared/media"
+
+
+@pytest.fixture(scope="session")
+def media_dir() -> Path:
+    """Folder of real media files; see its PROVENANCE.md."""
+    if not MEDIA.is_dir():
+        pytest.skip(f"real media files are not at {MEDIA}")
+    return MEDIA.resolve()

@@ -1,0 +1,135 @@
+"""Makes small videos with sound, and reads files in the plainest way, for the tests to compare."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+CODECS = {
+    ".mp4": ("libx264", "aac"),
+    ".mkv": ("libx264", "flac"),
+    ".webm": ("libvpx", "libopus"),
+    ".avi": ("mpeg4", "pcm_s16le"),
+    ".ts": ("mpeg2video", "mp2"),
+}
+RATE = 48000
+
+
+def write_video(
+    path: Path,
+    fps: Fraction | int = 25,
+    seconds: float = 3.0,
+    start: float = 0.0,
+    audio_start: float | None = None,
+    size: tuple[int, int] = (64, 48),
+    flashes: tuple[int, ...] = (),
+    sound: np.ndarray | None = None,
+    codecs: tuple[str, str] | None = None,
+    gop: int = 12,
+    noise: np.random.Generator | None = None,
+) -> list[float]:
+    """Write a video whose picture ``k`` has brightness by ``k``; returns the flashes' times.
+
+    The first picture is at ``start`` seconds (to the frame) of the container's clock, the sound
+    begins at ``audio_start`` (``start``, if None). In a flash the picture is white for one frame,
+    and a click of 1 ms sounds at the very moment it appears. ``sound`` (channels, samples at
+    48 kHz) replaces the clicks, ``noise`` the picture.
+    """
+    fps = Fraction(fps)
+    start = float(round(start * fps) / fps)
+    audio_start = start if audio_start is None else audio_start
+    video_codec, audio_codec = codecs or CODECS[path.suffix]
+    count = round(seconds * fps)
+    options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as out:
+        video = out.add_stream(video_codec, rate=fps)
+        video.width, video.height = size
+        video.pix_fmt = "yuv420p"
+        video.gop_size = gop
+        video.codec_context.time_base = 1 / fps
+        channels = 1 if sound is None else len(sound)
+        layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
+        audio = out.add_stream(audio_codec, rate=RATE, layout=layout)
+        if sound is None:
+            sound = np.zeros((1, round((start + seconds - audio_start) * RATE)), np.float32)
+            for k in flashes:
+                at = round((start + k / fps - audio_start) * RATE)
+                sound[0, at : at + RATE // 1000] = 0.9
+        packets = []
+        for k in range(count):
+            level = 235 if k in flashes else 16 + (k * 7) % 60
+            image = np.full((size[1], size[0], 3), level, np.uint8)
+            if noise is not None:
+                image = noise.integers(0, 256, image.shape, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = k + round(start * fps)
+            frame.time_base = 1 / fps
+            packets += video.encode(frame)
+        packets += video.encode(None)
+        packets += _encode_sound(audio, sound, round(audio_start * RATE))
+        for packet in sorted(packets, key=lambda p: float((p.dts or 0) * p.time_base)):
+            out.mux(packet)
+    return [float(k / fps) for k in flashes]
+
+
+def _encode_sound(stream: av.AudioStream, sound: np.ndarray, first: int) -> list[av.Packet]:
+    frame = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(sound, np.float32), format="fltp", layout=stream.layout.name
+    )
+    frame.sample_rate = RATE
+    frame.pts, frame.time_base = first, Fraction(1, RATE)
+    context = stream.codec_context
+    context.open()
+    resampler = av.AudioResampler(
+        format=context.format,
+        layout=stream.layout,
+        rate=RATE,
+        frame_size=context.frame_size or 1024,
+    )
+    packets = []
+    for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+        packets += stream.encode(piece)
+    return packets + stream.encode(None)
+
+
+def all_frames(path: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Times from the first picture, and all pictures, decoded from the start one after another."""
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.video[0]
+        images, stamps = [], []
+        for frame in container.decode(stream):
+            images.append(frame.to_ndarray(format="rgb24"))
+            stamps.append(frame.time)
+        if container.format.name == "avi":
+            times = np.arange(len(images)) / float(stream.average_rate)
+        else:
+            times = np.array(stamps) - stamps[0]
+    return times, images
+
+
+def all_sound(path: Path) -> tuple[float, int, np.ndarray]:
+    """Start in seconds from the first picture, sampling rate and the whole track, averaged."""
+    with av.open(str(path), metadata_errors="ignore") as container:
+        video = next(iter(container.streams.video), None)
+        origin = 0.0
+        if video is not None and container.format.name != "avi":
+            origin = float((video.start_time or 0) * video.time_base)
+        frames = list(container.decode(audio=0))
+        rate = frames[0].sample_rate
+        pieces, place = [], 0
+        for frame in frames:
+            gap = round((frame.time - frames[0].time) * rate) - place
+            if gap > 0.01 * rate:
+                pieces.append(np.zeros(gap))
+                place += gap
+            array = frame.to_ndarray()
+            if not frame.format.is_planar:
+                array = array.reshape(frame.samples, -1).T
+            if array.dtype == np.int16:
+                array = array / 32768
+            pieces.append(array.mean(axis=0))
+            place += frame.samples
+        return frames[0].time - origin, rate, np.concatenate(pieces)
