@@ -83,7 +83,9 @@ class MediaFile:
     def reopen(self) -> None:
         """Open the file (again), so that reading starts at its first packet."""
         self.close()
-        source = self.filename if self._data is None else io.BytesIO(self._data)
+        # "file:" keeps a colon in a name from being taken for a protocol.
+        local = f"file:{self.filename}"
+        source = local if self._data is None else io.BytesIO(self._data)
         try:
             # Real files carry metadata in any encoding; nothing here needs it.
             self.container = av.open(source, metadata_errors="ignore")

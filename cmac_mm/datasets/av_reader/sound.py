@@ -162,11 +162,13 @@ def _decode(media: MediaFile, begin: float, end: float) -> _Part:
                 place = stamped if stamped - place > _GAP * rate else place
             pieces.extend((place, samples) for samples in mix(frame))
             place += frame.samples
+    # A file may end in a packet that is no sound; what counts is whether enough was there.
     reached = start + place / rate
     if problem and not pieces:
         raise media.error(problem)
-    # A file may end in a packet that is no sound; what counts is whether enough was there.
     if promised is not None and reached < min(promised, end) - _MISSING:
+        if not pieces:
+            raise media.error(f"no sound at {begin:.2f} of {promised:.2f} s")
         raise media.error(problem or f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
     joined = np.zeros(place, np.float32)
     for place, samples in pieces:

@@ -120,13 +120,13 @@ def _plan(
 ) -> tuple[dict[int, list[float]], str]:
     """The time stamps of the pictures shown at the wanted times, or why there are none."""
     if not packets or not packets[0].is_keyframe or any(p.pts is None for p in packets):
-        return {}, "no picture found to start decoding from"
+        return {}, f"no picture at {wanted[0]:.2f} s to start decoding from"
     base, origin = float(media.video.time_base), media.origin
     first = packets[0].pts
     stamps = sorted({p.pts for p in packets if p.pts >= first and not p.is_discard})
     clock = [pts * base - origin for pts in stamps]
     if not stamps or clock[0] > wanted[0] + _ROUNDING:
-        return {}, f"no picture at {wanted[0]:.3f} s"
+        return {}, f"no picture at {wanted[0]:.2f} s"
     if at_end and _breaks_off(media, clock[-1], wanted[-1]):
         return {}, f"the picture breaks off at {clock[-1]:.2f} of {media.duration:.2f} s"
     plan: dict[int, list[float]] = {}
@@ -176,13 +176,13 @@ def _decode(
     codec.skip_frame = "DEFAULT"
     if missing:
         time = min(min(times) for times in missing.values())
-        return f"the picture at {time:.3f} s cannot be decoded{error}"
+        return f"the picture at {time:.2f} s cannot be decoded{error}"
     keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
     for pts, times in plan.items():
         # Everything since the last key frame may have been used to build this picture.
         key = max(k for k in keys if k <= place[pts])
         if any(key <= index <= place[pts] for index in damaged):
-            return f"the picture at {times[0]:.3f} s is damaged{error}"
+            return f"the picture at {times[0]:.2f} s is damaged{error}"
     return ""
 
 
@@ -204,7 +204,7 @@ def _read_counting(media: MediaFile, wanted: list[float], sink: FrameSink) -> in
 
     def show(times: list[float]) -> None:
         if shown is None or shown_damage:
-            raise media.error(shown_damage or f"no picture at {times[0]:.3f} s")
+            raise media.error(shown_damage or f"no picture at {times[0]:.2f} s")
         sink(times, shown)
 
     for packet in media.packets(media.video):
