@@ -316,13 +316,14 @@ def test_a_killed_run_is_completed_by_the_same_call(tmp_path, monkeypatch):
     while made() < 5:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    time.sleep(0.5)
-    left = made()
-    assert 5 <= left < 72 and not (tmp_path / "set/train.txt").exists()
-    time.sleep(0.5)
-    assert made() == left, "the workers outlive their parent"
+    assert len(children) == 2
+    while any(Path(f"/proc/{child}").exists() for child in children):
+        assert time.monotonic() < deadline, "the workers outlive their parent"
+        time.sleep(0.01)
+    assert 5 <= made() < 72 and not (tmp_path / "set/train.txt").exists()
 
     monkeypatch.setattr(sys, "argv", command[1:] + sheet)
     runpy.run_path(str(TOOL), run_name="__main__")

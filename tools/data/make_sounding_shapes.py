@@ -18,8 +18,8 @@ What is made in OUT_DIR:
   settings.json             the settings, so that two sets are never mixed in one folder
 
 The same seed gives the same files, whatever the number of processes. An interrupted run goes on
-where it stopped when it is called again. 4096 + 512 clips take about 1.5 minutes on two cores and
-140 MB.
+where it stopped when it is called again. 4096 + 512 clips take a little more than a minute on two
+cores and 140 MB.
 """
 
 import argparse

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from functools import partial
@@ -94,9 +93,7 @@ def make_sounding_shapes(
     missing = [job for job in jobs if not (out_dir / _video_path(*job[:2])).exists()]
     if missing:
         description = f"sounding shapes, {len(missing)} of {len(jobs)} videos to make"
-        made = _make_videos(out_dir, seed, missing, workers)
-        for _ in track(made, description, total=len(missing)):
-            pass
+        _make_videos(out_dir, seed, missing, workers, description)
     for leftover in out_dir.glob("videos/*/.*.tmp"):
         leftover.unlink()
     _write_lists(out_dir, seed, jobs)
@@ -119,12 +116,7 @@ def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
         ValueError: If it is not valid JSON, or a key is missing or has a wrong value.
     """
     path = Path(video_path).with_suffix(".json")
-    try:
-        truth = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(truth, dict):
-        raise ValueError(f"{path}: expected an object, got {type(truth).__name__}")
+    truth = _read_json(path)
     for key, types in _GROUND_TRUTH_TYPES.items():
         if key not in truth:
             raise ValueError(f"{path}: key {key!r} is missing")
@@ -155,6 +147,16 @@ def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
     return truth
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected an object, got {type(content).__name__}")
+    return content
+
+
 def _are_numbers(values: Any, count: int) -> bool:
     return (
         isinstance(values, list)
@@ -166,7 +168,7 @@ def _are_numbers(values: Any, count: int) -> bool:
 def _check_settings(out_dir: Path, settings: dict[str, int]) -> None:
     path = out_dir / "settings.json"
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _read_json(path)
         if found != settings:
             raise ValueError(
                 f"{path}: the set there was made with {found}, but {settings} is asked for: "
@@ -180,14 +182,22 @@ def _check_settings(out_dir: Path, settings: dict[str, int]) -> None:
 
 
 def _make_videos(
-    out_dir: Path, seed: int, jobs: list[tuple[str, int, str | None]], workers: int
-) -> Iterator[None]:
+    out_dir: Path,
+    seed: int,
+    jobs: list[tuple[str, int, str | None]],
+    workers: int,
+    description: str,
+) -> None:
     make = partial(_make_video, out_dir, seed)
     if workers == 1:
-        yield from map(make, jobs)
-    else:
-        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-            yield from pool.map(make, jobs, chunksize=8)
+        for job in track(jobs, description):
+            make(job)
+        return
+    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+        # the processes start here, before the progress bar starts a thread
+        results = pool.map(make, jobs, chunksize=8)
+        for _ in track(results, description, total=len(jobs)):
+            pass
 
 
 def _start_worker() -> None:
