@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
-from mmengine.fileio import join_path, list_from_file
+from mmengine.fileio import list_from_file
 from mmengine.logging import print_log
 
 from .av_reader import MediaError
@@ -79,10 +79,8 @@ class AudioVisualDataset(BaseActionDataset):
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 info = self._parse(line.strip(), number)
-                if prefix:
-                    info["filename"] = join_path(
-                        prefix, info["filename"], backend_args=self.backend_args
-                    )
+                if prefix and not info["filename"].startswith("/"):
+                    info["filename"] = f"{prefix.rstrip('/')}/{info['filename']}"
                 data_list.append({**info, "row": len(data_list)})
         if not data_list:
             raise ValueError(f"{self.ann_file} lists no files")

@@ -52,9 +52,7 @@ class PackAudioVisual(BaseTransform):
         if results["num_clips"] == 1:
             inputs = {key: value[0] for key, value in inputs.items()}
         sample = ActionDataSample()
-        if results.get("label", -1) is not None and np.all(
-            np.asarray(results.get("label", -1)) >= 0
-        ):
+        if "label" in results:
             sample.set_gt_label(results["label"])
         sample.set_metainfo({key: results[key] for key in self.meta_keys if key in results})
         return dict(inputs=inputs, data_samples=sample)

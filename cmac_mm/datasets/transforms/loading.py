@@ -44,7 +44,10 @@ class OpenAudioVisual(BaseTransform):
         """Open ``results['filename']``."""
         filename = str(results["filename"])
         backend = get_file_backend(filename, backend_args=self.backend_args)
-        data = None if isinstance(backend, LocalBackend) else backend.get(filename)
+        try:
+            data = None if isinstance(backend, LocalBackend) else backend.get(filename)
+        except OSError as error:
+            raise MediaError(filename, f"cannot be fetched ({error})") from error
         media = MediaFile(filename, data, self.need_video, self.need_audio)
         results["media"] = media
         try:
