@@ -5,8 +5,8 @@ training part (the gallery), and prints and writes one table: retrieval and line
 modalities, and how often attention meets the sounding object, each against chance. Then draws a
 sheet of pictures, one test video of each kind.
 
-The untrained network has the weights its training would start from with the same seed, and its
-batch norm is calibrated on a few training batches: it is given the best of a random network.
+The untrained network has weights drawn with the seed, as its training would start from, and batch
+norm statistics taken from a few training batches, as a trained network has them.
 """
 
 import argparse

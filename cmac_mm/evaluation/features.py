@@ -134,8 +134,9 @@ def extract_features(
 def calibrate_batch_norm(model: BaseModel, batches: Sequence[dict]) -> None:
     """Set the running statistics of batch norm to those of some data, the weights left as they are.
 
-    A network that was never trained has means 0 and variances 1 there, which makes it look worse
-    than its random filters are: calibrate it before it serves as the baseline of a trained one.
+    A network that was never trained has means 0 and variances 1 there, whatever its activations
+    are. Calibrated, it serves as the baseline of a trained one on equal terms; its scores go up or
+    down by that, less than from one seed to the next.
 
     Args:
         model (BaseModel): The model; changed in place, put into eval mode.
