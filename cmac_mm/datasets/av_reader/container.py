@@ -138,7 +138,10 @@ class MediaFile:
         return 0.0 if self.counted else float((stream.start_time or 0) * stream.time_base)
 
     def packets(self, stream: Stream) -> Iterator[av.Packet]:
-        """Packets of a stream from the current position; an I/O or format error ends them."""
+        """Packets of a stream from the current position; those of the other are not even read."""
+        for other in (self.video, self.audio):
+            if other is not None:
+                other.discard = Discard.default if other is stream else Discard.all
         try:
             yield from self.container.demux(stream)
         except (FFmpegError, OSError) as error:

@@ -89,7 +89,9 @@ class _Part:
         frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
         frame.sample_rate = self.rate
         converter = _Converter(frame, sample_rate)
-        return np.concatenate([*converter(frame), *converter(None)])[lead_out : lead_out + samples]
+        converter.push(frame)
+        converter.push(None)
+        return np.concatenate(list(converter.pull()))[lead_out : lead_out + samples]
 
 
 class _Converter:
@@ -100,50 +102,85 @@ class _Converter:
     """
 
     def __init__(self, like: av.AudioFrame, sample_rate: int) -> None:
-        graph = Graph()
-        self.source = graph.add(
+        self._graph = Graph()
+        self._source = self._graph.add(
             "abuffer",
             sample_rate=str(like.sample_rate),
             sample_fmt=like.format.name,
             channel_layout=like.layout.name,
             time_base=f"1/{like.sample_rate}",
         )
-        convert = graph.add(
+        convert = self._graph.add(
             "aresample", osr=str(sample_rate), ochl="mono", osf="flt", rematrix_maxval="1"
         )
-        self.sink = graph.add("abuffersink")
-        self.source.link_to(convert)
-        convert.link_to(self.sink)
-        graph.configure()
-        self.graph = graph
+        self._sink = self._graph.add("abuffersink")
+        self._source.link_to(convert)
+        convert.link_to(self._sink)
+        self._graph.configure()
 
-    def __call__(self, frame: av.AudioFrame | None) -> Iterator[np.ndarray]:
-        """Samples that come out when a frame, or None for the end, goes in."""
-        self.source.push(frame)
+    def push(self, frame: av.AudioFrame | None) -> None:
+        """Give a frame, or None at the end."""
+        self._source.push(frame)
+
+    def pull(self) -> Iterator[np.ndarray]:
+        """What has come out: for each frame one array, if only the channels were mixed."""
         while True:
             try:
-                yield self.sink.pull().to_ndarray()[0]
+                frame = self._sink.pull()
             except (EndOfStream, NothingYet):
                 return
+            yield np.frombuffer(frame.planes[0], np.float32, frame.samples)
 
 
 def _decode(media: MediaFile, begin: float, end: float) -> _Part:
-    """Decode a time span and what the decoder needs before it."""
+    """Decode a time span, and before it what the decoder needs, into one channel."""
     promised = media.end_of(media.audio) if media.audio.duration else None
-    media.seek(media.audio, begin - _WARM_UP)
-    base, origin = float(media.audio.time_base), media.origin
-    pieces: list[tuple[int, np.ndarray]] = []
+    kind: tuple[str, str, int] | None = None
     mix: _Converter | None = None
     start, rate, place = begin, 1, 0
-    problem = ""
+    places: list[int] = []
+    for time, frame in _frames(media, begin, end):
+        if mix is None:
+            kind, rate = _kind(frame), frame.sample_rate
+            mix = _Converter(frame, rate)
+            start = begin if time is None else time
+        elif _kind(frame) != kind:
+            raise media.error("the sound changes its format on the way")
+        if time is not None and time - start - place / rate > _GAP:
+            place = round((time - start) * rate)
+        places.append(place)
+        place += frame.samples
+        mix.push(frame)
+    reached = start + place / rate
+    if promised is not None and reached < min(promised, end) - _MISSING:
+        if mix is None:
+            raise media.error(f"no sound at {begin:.2f} of {promised:.2f} s")
+        raise media.error(f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
+    samples = np.zeros(place, np.float32)
+    for place, piece in zip(places, mix.pull() if mix else (), strict=True):
+        samples[place : place + len(piece)] = piece
+    return _Part(start, rate, samples)
+
+
+def _frames(
+    media: MediaFile, begin: float, end: float
+) -> Iterator[tuple[float | None, av.AudioFrame]]:
+    """The decoded frames that a time span needs, with their times in seconds."""
+    media.seek(media.audio, begin - _WARM_UP)
+    base, origin = float(media.audio.time_base), media.origin
+    problem, empty = "", True
     for packet in media.packets(media.audio):
         time = None if packet.pts is None else packet.pts * base - origin
-        if time is not None and time > end + _GAP:
-            break
+        if time is not None:
+            if time > end + _GAP:
+                break
+            if time + (packet.duration or 0) * base < begin - _WARM_UP:
+                continue
         try:
             frames = packet.decode()
         except FFmpegError as error:
-            # Just after a seek a decoder may lack what it needs; that part is not used.
+            # Just after a seek a decoder may lack what it needs; that part is not used. And a file
+            # may end in a packet that is no sound, so complain only if more sound follows.
             if time is None or time > begin - _WARM_UP / 3:
                 where = "" if time is None else f" at {time:.2f} s"
                 problem = f"the sound{where} cannot be decoded ({type(error).__name__})"
@@ -151,29 +188,10 @@ def _decode(media: MediaFile, begin: float, end: float) -> _Part:
         for frame in frames:
             if problem:
                 raise media.error(problem)
-            if mix is None:
-                kind, rate = _kind(frame), frame.sample_rate
-                mix = _Converter(frame, rate)
-                start = begin if frame.pts is None else float(frame.time) - origin
-            elif _kind(frame) != kind:
-                raise media.error("the sound changes its format on the way")
-            if frame.pts is not None:
-                stamped = round((float(frame.time) - origin - start) * rate)
-                place = stamped if stamped - place > _GAP * rate else place
-            pieces.extend((place, samples) for samples in mix(frame))
-            place += frame.samples
-    # A file may end in a packet that is no sound; what counts is whether enough was there.
-    reached = start + place / rate
-    if problem and not pieces:
+            empty = False
+            yield None if frame.pts is None else frame.pts * base - origin, frame
+    if problem and empty:
         raise media.error(problem)
-    if promised is not None and reached < min(promised, end) - _MISSING:
-        if not pieces:
-            raise media.error(f"no sound at {begin:.2f} of {promised:.2f} s")
-        raise media.error(problem or f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
-    joined = np.zeros(place, np.float32)
-    for place, samples in pieces:
-        joined[place : place + len(samples)] = samples
-    return _Part(start, rate, joined)
 
 
 def _kind(frame: av.AudioFrame) -> tuple[str, str, int]:
