@@ -30,6 +30,7 @@ def write_video(
     codecs: tuple[str, str] | None = None,
     gop: int = 12,
     noise: np.random.Generator | None = None,
+    video_options: dict[str, str] | None = None,
 ) -> list[float]:
     """Write a video whose picture ``k`` has brightness by ``k``; returns the flashes' times.
 
@@ -45,7 +46,7 @@ def write_video(
     count = round(seconds * fps)
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as out:
-        video = out.add_stream(video_codec, rate=fps)
+        video = out.add_stream(video_codec, rate=fps, options=video_options or {})
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
         video.gop_size = gop

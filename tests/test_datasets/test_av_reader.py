@@ -97,6 +97,28 @@ def test_made_videos(tmp_path, suffix, gop):
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "codec", "options"),
+    [
+        (".mp4", "libx264", {"x264-params": "open-gop=1:keyint=20:bframes=3:b-adapt=0"}),
+        (".ts", "libx264", {"x264-params": "open-gop=1:keyint=20:bframes=3:b-adapt=0"}),
+        (".mp4", "libx264", {"x264-params": "intra-refresh=1:keyint=20"}),
+        (".mkv", "libx265", {"x265-params": "open-gop=1:keyint=20:bframes=4:log-level=none"}),
+        (".avi", "mpeg4", {"bf": "2"}),
+        (".mp4", "mpeg4", {"bf": "2"}),
+    ],
+)
+def test_key_frames_that_are_no_clean_start(tmp_path, suffix, codec, options):
+    """Pictures just after an open key frame refer to pictures before it; some codecs have none."""
+    path = tmp_path / f"made{suffix}"
+    audio = "pcm_s16le" if suffix == ".avi" else "aac"
+    noise = np.random.default_rng(9)
+    write_video(path, seconds=4, codecs=(codec, audio), noise=noise, video_options=options)
+    times = np.random.default_rng(2).uniform(0, 3.9, 15).tolist()
+    for time, want in zip(times, expected(path, times), strict=True):
+        np.testing.assert_array_equal(read(path, [time])[0], want)
+
+
 def test_frames_left_out_of_an_avi_are_held(tmp_path):
     path = tmp_path / "gap.avi"
     # The muxer fills the half second before the second picture with empty chunks.
