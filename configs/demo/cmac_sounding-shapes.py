@@ -1,35 +1,42 @@
-# CMAC on the built-in set of sounding shapes: a thin network, minutes on two CPU cores.
+# CMAC on the built-in set of sounding shapes: thin networks, minutes on two CPU cores.
 # The recipe is the demo's own. The paper's (MoCo queues, SGD) needs hundreds of thousands of steps
-# to leave chance: short runs learn from in-batch negatives, AdamW and batch norm in the
-# projections instead.
+# to leave chance; a short run learns from in-batch negatives, with AdamW. Two more switches make
+# its attention find the object, see README.md: the filters are contrasted themselves, without
+# projections, and the guided map takes gradient.
 _base_ = ["../_base_/models/cmac_r2plus1d-18_resnet9.py", "../_base_/default_runtime.py"]
 
 data_root = "data/sounding_shapes"
 batch_size = 64
 epochs = 6
-width = 8  # channels of the first stage, 64 in the paper
-channels = width * 8
+visual_width = 8  # channels of the first stage, 64 in the paper
+audio_width = 16
+filter_channels = 64
 
 model = dict(
     visual_backbone=dict(
-        variant="avid", base_channels=width, stage_blocks=(1, 1, 1, 1), strides=(1, 2, 1, 1)
+        variant="avid",  # the cheapest of the three
+        base_channels=visual_width,
+        stage_blocks=(1, 1, 1, 1),
+        strides=(1, 2, 1, 1),  # maps of 4x8x8
     ),
-    audio_backbone=dict(base_channels=width, strides=(1, 2, 2, 1)),
-    data_preprocessor=dict(audio_mean=-13.0, audio_std=20.0),
-    neck=dict(visual_channels=channels, audio_channels=channels, channels=channels),
+    audio_backbone=dict(base_channels=audio_width, strides=(1, 2, 1, 1)),  # maps of 8x13
+    neck=dict(
+        visual_channels=visual_width * 8,
+        audio_channels=audio_width * 8,
+        channels=filter_channels,
+    ),
     head=dict(
-        filter_channels=channels,
-        visual_channels=channels,
-        audio_channels=channels,
-        hidden_channels=channels,
-        embed_channels=channels,
+        filter_channels=filter_channels,
+        visual_channels=visual_width * 8,
+        audio_channels=audio_width * 8,
         saliency_channels=16,
-        projection_norm=True,
+        projection=False,
         loss_contrastive=dict(
             temperature=0.1, within_modal_negatives=False, in_batch_negatives=True
         ),
+        loss_attention=dict(detach_target=False),
     ),
-    queue_size=0,
+    queue_size=0,  # keys are the other modality's queries
 )
 
 clip = dict(type="DecodeAudioVisual", fps=8, clip_len=8, short_side=64)

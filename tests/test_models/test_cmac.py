@@ -284,6 +284,26 @@ def test_queue_free_is_symmetric_in_batch_contrast():
     assert not any(key.startswith(("key_encoders", "queues")) for key in model.state_dict())
 
 
+def test_without_projections_the_filters_are_contrasted():
+    """Eq. 7 as printed: kappa_v against kappa_a."""
+    model = build(attention=False, head=dict(projection=False))
+    reference = copy.deepcopy(model)
+    inputs, samples = make_batch()
+    losses = model(inputs, samples, mode="loss")
+    with torch.no_grad():
+        kappa = F.normalize(
+            reference.neck.visual_filter(reference.visual_backbone(inputs["imgs"])).mean(
+                dim=(2, 3, 4)
+            ),
+            dim=1,
+        )
+        keys = embed(reference, "audio", inputs["audio"], key=True)
+        negatives = [*reference.queues["audio"].keys, *reference.queues["visual"].keys]
+        expected = sum(slow_nll(kappa[i], keys[i], negatives) for i in range(4)) / 4
+    torch.testing.assert_close(losses["loss_visual_to_audio"], expected)
+    assert model.queues["audio"].keys.shape == (10, 24)
+
+
 @pytest.mark.parametrize("modality", ["visual", "audio"])
 def test_single_modality_is_moco_on_two_clips(modality):
     model = build(modalities=(modality,))

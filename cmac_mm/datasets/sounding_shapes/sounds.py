@@ -9,9 +9,10 @@ from .motions import Motion
 
 SAMPLE_RATE = 24_000
 # The background is as loud and as coloured as it is so that random filters do not yet tell the
-# kinds apart: on a clean sound a probe on an untrained network is never wrong.
-_NOISE_DB = (-8.0, -2.0)  # its power, relative to the object's
-_NOISE_COLOUR_DB = 12.0  # standard deviation of its gains over frequency
+# kinds apart (on a clean sound a probe on an untrained network is never wrong), while a minute
+# of training still does.
+_NOISE_DB = (-20.0, -10.0)  # its power, relative to the object's
+_NOISE_COLOUR_DB = 9.0  # standard deviation of its gains over frequency
 
 
 def _tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:

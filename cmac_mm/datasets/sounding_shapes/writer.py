@@ -22,7 +22,7 @@ from .scene import Scene, draw_kinds, draw_scene, render_frames
 from .sounds import SAMPLE_RATE
 
 # Raised whenever a clip comes out differently, so that a folder never holds a mixture.
-_VERSION = 2
+_VERSION = 3
 _BAD_REASONS = ("no_audio", "silent", "truncated", "empty")
 _GROUND_TRUTH_TYPES: dict[str, type | tuple[type, ...]] = {
     "kind": str,

@@ -25,6 +25,10 @@ class CMACHead(BaseModule):
         embed_channels (int): Length of the embeddings. Default: 256.
         saliency_channels (int): Hidden channels of the saliency heads; our choice, the paper does
             not say. Default: 128.
+        projection (bool): False leaves the projections out: the filters themselves are contrasted,
+            as eq. 7 is printed. Nothing else ties the filters of the two modalities to one space,
+            which is what attention guided by the other's filter needs; short runs show it.
+            ``hidden_channels`` and ``embed_channels`` then do not count. Default: True.
         projection_norm (bool): Batch norm inside the projections and on their output. Off in the
             paper; short runs need it. Default: False.
         loss_contrastive (dict, optional): Config of :class:`MoCoQueueLoss`.
@@ -44,6 +48,7 @@ class CMACHead(BaseModule):
         hidden_channels: int = 512,
         embed_channels: int = 256,
         saliency_channels: int = 128,
+        projection: bool = True,
         projection_norm: bool = False,
         loss_contrastive: dict | None = None,
         loss_attention: dict | None = None,
@@ -57,7 +62,7 @@ class CMACHead(BaseModule):
                 "loss_attention needs both modalities, got "
                 f"visual_channels={visual_channels}, audio_channels={audio_channels}"
             )
-        self.embed_channels = embed_channels
+        self.embed_channels = embed_channels if projection else filter_channels
         self.loss_contrastive = MODELS.build(loss_contrastive) if loss_contrastive else None
         self.loss_attention = MODELS.build(loss_attention) if loss_attention else None
         self.projections = nn.ModuleDict()
@@ -69,12 +74,16 @@ class CMACHead(BaseModule):
             if channels is None:
                 continue
             if self.loss_contrastive is not None:
-                self.projections[modality] = ProjectionHead(
-                    filter_channels,
-                    hidden_channels,
-                    embed_channels,
-                    hidden_norm=projection_norm,
-                    out_norm=projection_norm,
+                self.projections[modality] = (
+                    ProjectionHead(
+                        filter_channels,
+                        hidden_channels,
+                        embed_channels,
+                        hidden_norm=projection_norm,
+                        out_norm=projection_norm,
+                    )
+                    if projection
+                    else nn.Identity()
                 )
             if self.loss_attention is not None:
                 self.saliency[modality] = SaliencyHead(channels, saliency_channels, num_axes)
