@@ -15,6 +15,7 @@ CODECS = {
     ".avi": ("mpeg4", "pcm_s16le"),
     ".ts": ("mpeg2video", "mp2"),
 }
+FAST = {"libvpx": {"deadline": "realtime", "cpu-used": "8"}, "libx264": {"preset": "veryfast"}}
 RATE = 48000
 
 
@@ -46,7 +47,10 @@ def write_video(
     count = round(seconds * fps)
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as out:
-        video = out.add_stream(video_codec, rate=fps, options=video_options or {})
+        video = out.add_stream(
+            video_codec, rate=fps, options=video_options or FAST.get(video_codec, {})
+        )
+        video.codec_context.thread_count = 1
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
         video.gop_size = gop
