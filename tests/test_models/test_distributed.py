@@ -1,11 +1,14 @@
 """Two real gloo processes against one: same keys, same queue, same gradients."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 from mmengine import dist
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import OptimWrapper
 
 from .test_cmac import build, make_batch, total
 
@@ -119,6 +122,40 @@ def test_queue_free_gradients_are_those_of_one_process(tmp_path):
     assert ranks[0].keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(ranks[0][name], gradient, rtol=1e-3, atol=1e-6)
+
+
+def _train_wrapped(rank, options, find_unused_parameters):
+    torch.manual_seed(0)
+    model = build(*options)
+    wrapped = MMDistributedDataParallel(
+        model,
+        device_ids=None,
+        broadcast_buffers=False,
+        find_unused_parameters=find_unused_parameters,
+    )
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
+    for step in range(3):
+        inputs, samples = _slice(make_batch(6, seed=step), 3 * rank, 3 * rank + 3)
+        logs = wrapped.train_step(dict(inputs=inputs, data_samples=samples), optimizer)
+    state = {key: value for key, value in model.state_dict().items() if "running" not in key}
+    return dict(loss=logs["loss"].detach(), state=state)
+
+
+@pytest.mark.parametrize(
+    ("options", "find_unused_parameters"),
+    [((None, None), False), ((None, False), False), ((False, None), True)],
+    ids=["full", "wo-attention", "wo-contrast"],
+)
+def test_ranks_stay_equal_in_training(options, find_unused_parameters, tmp_path):
+    """Weights, key encoders and queues of both ranks are the same after some steps."""
+    function = partial(
+        _train_wrapped, options=options, find_unused_parameters=find_unused_parameters
+    )
+    first, second = _on_two_ranks(function, tmp_path)
+    assert first["loss"].isfinite() and second["loss"].isfinite()
+    for key, value in first["state"].items():
+        if "num_batches" not in key:
+            assert torch.equal(value, second["state"][key]), key
 
 
 @pytest.mark.parametrize("size", [1, 3])

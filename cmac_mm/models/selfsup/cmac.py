@@ -235,9 +235,12 @@ class CMAC(BaseModel):
         queries = {name: self._embed(name, kernel) for name, kernel in kernels.items()}
         single = len(queries) == 1
 
-        keys, batch_keys, second_keys = {}, {}, {}
+        keys, batch_keys, second_keys, past_keys = {}, {}, {}, {}
         if self.queue_size:
             for name, encoder in self.key_encoders.items():
+                # The queue as it was before this step; cloned, as it changes before backward.
+                queue = self.queues[name]
+                past_keys[name] = (queue.keys.clone(), queue.sample_idx.clone())
                 if self.training:
                     encoder.update(self._query_modules(name))
                 if not single:
@@ -253,14 +256,9 @@ class CMAC(BaseModel):
             sources = [name] if single else [_OTHER[name]]
             if contrast.within_modal_negatives and not single:
                 sources.append(name)
-            negatives = []
-            for source in sources:
-                if self.queue_size:
-                    # The queue as it was before this step; cloned, as it changes before backward.
-                    queue = self.queues[source]
-                    negatives.append((queue.keys.clone(), queue.sample_idx.clone()))
-                if contrast.in_batch_negatives:
-                    negatives.append((batch_keys[source], batch_idx))
+            negatives = [past_keys[source] for source in sources if source in past_keys]
+            if contrast.in_batch_negatives:
+                negatives += [(batch_keys[source], batch_idx) for source in sources]
             positives = {} if single else {_OTHER[name]: keys[_OTHER[name]]}
             if second:
                 positives[name] = second_keys[name]
