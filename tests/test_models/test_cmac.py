@@ -385,22 +385,20 @@ VIDEO_PEERS = {
 }
 
 
-@pytest.mark.parametrize("peer", VIDEO_PEERS)
-def test_mmaction2_backbones_serve(peer):
-    config, channels = VIDEO_PEERS[peer]
+def _train_once_with(visual, visual_channels, audio, audio_channels):
+    channels = dict(visual_channels=visual_channels, audio_channels=audio_channels)
     model = MODELS.build(
         dict(
             type="CMAC",
-            visual_backbone=config,
-            audio_backbone=dict(type="AudioResNet", base_channels=4),
-            neck=dict(type="CMACNeck", visual_channels=channels, audio_channels=32, channels=24),
+            visual_backbone=visual,
+            audio_backbone=audio,
+            neck=dict(type="CMACNeck", channels=24, **channels),
             head=dict(
                 type="CMACHead",
                 filter_channels=24,
-                visual_channels=channels,
-                audio_channels=32,
                 loss_contrastive=dict(type="MoCoQueueLoss"),
                 loss_attention=dict(type="AttentionConsistencyLoss"),
+                **channels,
             ),
             queue_size=8,
         )
@@ -410,6 +408,18 @@ def test_mmaction2_backbones_serve(peer):
     loss = total(model(inputs, samples, mode="loss"))
     loss.backward()
     assert loss.isfinite()
+
+
+@pytest.mark.parametrize("peer", VIDEO_PEERS)
+def test_mmaction2_visual_backbones_serve(peer):
+    audio = dict(type="AudioResNet", base_channels=4)
+    _train_once_with(*VIDEO_PEERS[peer], audio, 32)
+
+
+def test_mmaction2_audio_backbone_serves():
+    visual = dict(type="R2Plus1D", base_channels=4, stage_blocks=(1, 1, 1, 1))
+    audio = dict(type="ResNetAudio", depth=50, pretrained=None, base_channels=4, norm_eval=False)
+    _train_once_with(visual, 32, audio, 128)
 
 
 def test_refuses_contradictions():
