@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.registry import init_default_scope
 
 import cmac_mm  # noqa: F401
 from cmac_mm.models.losses import attention_consistency
@@ -417,6 +418,7 @@ def test_mmaction2_visual_backbones_serve(peer):
 
 
 def test_mmaction2_audio_backbone_serves():
+    init_default_scope("mmaction")  # it looks up its convolution there
     visual = dict(type="R2Plus1D", base_channels=4, stage_blocks=(1, 1, 1, 1))
     audio = dict(type="ResNetAudio", depth=50, pretrained=None, base_channels=4, norm_eval=False)
     _train_once_with(visual, 32, audio, 128)
