@@ -22,7 +22,7 @@ fi
 
 step "pretraining with $config"
 if [ ! -f "$work_dir/.done" ]; then
-    "$python" tools/train.py "$config" --work-dir "$work_dir" --resume
+    "$python" tools/train.py "$config" --seed 0 --work-dir "$work_dir" --resume
     touch "$work_dir/.done"
 fi
 
