@@ -208,20 +208,17 @@ def sync_on_two_ranks(rank, folder):
     restricted = SyncBuffersHook.after_train_epoch
     for name, method in (("original", restricted.__wrapped__), ("restricted", restricted)):
         model = nn.Sequential(nn.Conv3d(1, 2, 1), nn.BatchNorm3d(2))
-        model.register_buffer("queue", torch.zeros(4))
-        model.register_buffer("pointer", torch.tensor([0]))
-        # Wrapping makes the buffers of all ranks equal; they differ from here on.
-        wrapped = nn.parallel.DistributedDataParallel(model)
-        model.queue.fill_(rank)
-        model.pointer.fill_(10 * rank)
+        model.register_buffer("queue", torch.full((4,), float(rank)))
+        model.register_buffer("pointer", torch.tensor([10 * rank]))
         model[1].running_mean.fill_(rank)
         model[1].running_var.fill_(4.0 + rank)
         model[1].num_batches_tracked.fill_(6)
-        method(SyncBuffersHook(), SimpleNamespace(model=wrapped))
+        method(SyncBuffersHook(), SimpleNamespace(model=model))
         result[name] = {
             key: value[0] if value.ndim else value for key, value in model.named_buffers()
         }
     torch.save(result, Path(folder, f"rank{rank}.pth"))
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
