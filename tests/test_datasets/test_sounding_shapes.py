@@ -139,10 +139,16 @@ def test_files_are_real_mp4_of_the_stated_form(shapes_dir):
         assert len(frames) == len(truth["boxes"]) and 1.9 <= seconds <= 2.9
         # the last AAC frame of 1024 samples is filled up
         assert 0 <= len(sound) / RATE - seconds <= 1024 / RATE
-        assert np.abs(sound).max() <= 1
+        # what was encoded is within 0.95, see below; a lossy codec overshoots it
+        assert np.abs(sound).max() <= 1.1
         forms.add((truth["width"], truth["height"], truth["fps"]))
     assert len({f[:2] for f in forms}) >= 3 and len({f[2] for f in forms}) >= 3
     assert np.mean([path.stat().st_size for path in videos]) <= 30_000
+
+
+def test_sound_does_not_clip():
+    peaks = [np.abs(draw_scene(3, "train", index).sound).max() for index in range(64)]
+    assert 0.05 < min(peaks) and max(peaks) <= 0.95
 
 
 def test_bad_files_are_bad_in_the_stated_way(shapes_dir):
