@@ -34,6 +34,7 @@ def run(*command, cwd, **env):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=300,
     )
     return result.returncode, result.stdout
 
