@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from cmac_mm.utils import load_config, setup_launcher
+from cmac_mm.utils import load_config, setup_launcher, shut_down
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,6 +57,8 @@ def main() -> None:
     # A network that kept some of its random weights would still give metrics.
     runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)
     runner.test()
+    del runner
+    shut_down()
 
 
 if __name__ == "__main__":

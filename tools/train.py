@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
-from cmac_mm.utils import load_config, setup_launcher
+from cmac_mm.utils import load_config, setup_launcher, shut_down
 
 
 def parse_args() -> argparse.Namespace:
@@ -102,6 +102,7 @@ def main() -> None:
     merge_args(cfg, args)
     setup_launcher(cfg, args.launcher)
     Runner.from_cfg(cfg).train()
+    shut_down()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from .checkpoint import load_checkpoint, load_weights, weights_only
 from .config import config_path, load_config
-from .setup_env import setup_launcher
+from .setup_env import setup_launcher, shut_down
 
 __all__ = [
     "config_path",
@@ -10,5 +10,6 @@ __all__ = [
     "load_config",
     "load_weights",
     "setup_launcher",
+    "shut_down",
     "weights_only",
 ]

@@ -1,5 +1,7 @@
 """Set-up of the processes that train and test."""
 
+import gc
+
 import torch.distributed
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -30,3 +32,17 @@ def setup_launcher(cfg: Config, launcher: str) -> None:
         "find_unused_parameters": cfg.get("find_unused_parameters", False),
     }
     cfg.model_wrapper_cfg = wrapper | (cfg.get("model_wrapper_cfg") or {}) | {"device_ids": None}
+
+
+def shut_down() -> None:
+    """End the processes of a run together; to be called when the runner is out of use.
+
+    mmengine leaves its process group to the interpreter's end. With gloo a rank can crash there
+    while another one still writes its checkpoint, and torchrun then kills that one.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    # The model's wrapper holds the group, and the runner is in reference cycles.
+    gc.collect()
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
