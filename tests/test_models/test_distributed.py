@@ -24,6 +24,7 @@ def _run(rank, world_size, init_file, function, out_file):
         "gloo", init_method=f"file://{init_file}", rank=rank, world_size=world_size
     )
     torch.save(function(rank), f"{out_file}{rank}")
+    torch.distributed.barrier()  # nobody leaves while the other still needs the group
     torch.distributed.destroy_process_group()
 
 
