@@ -148,7 +148,7 @@ def test_files_are_real_mp4_of_the_stated_form(shapes_dir):
 
 def test_sound_does_not_clip():
     peaks = [np.abs(draw_scene(3, "train", index).sound).max() for index in range(64)]
-    assert 0.05 < min(peaks) and max(peaks) <= 0.95
+    assert min(peaks) > 0.05 and max(peaks) <= 0.95
 
 
 def test_bad_files_are_bad_in_the_stated_way(shapes_dir):
