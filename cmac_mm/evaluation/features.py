@@ -136,7 +136,7 @@ def calibrate_batch_norm(model: BaseModel, batches: Sequence[dict]) -> None:
 
     A network that was never trained has means 0 and variances 1 there, whatever its activations
     are. Calibrated, it serves as the baseline of a trained one on equal terms; its scores go up or
-    down by that, less than from one seed to the next.
+    down by that, at times as far as from one seed to the next.
 
     Args:
         model (BaseModel): The model; changed in place, put into eval mode.
