@@ -10,6 +10,7 @@ from .localisation import (
     pointing_game,
 )
 from .metrics import CrossModalRetrieval
+from .results import load_results, save_result
 from .retrieval import chance_recall, instance_recall, recall_at_k
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "filter_frequencies",
     "instance_recall",
     "linear_probe",
+    "load_results",
     "pointing_game",
     "recall_at_k",
+    "save_result",
 ]

@@ -1,0 +1,68 @@
+"""One small file for each evaluation of a checkpoint, for people and for the report."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+_KEYS = ("benchmark", "checkpoint", "metrics")
+
+
+def save_result(
+    path: str | Path,
+    benchmark: str,
+    checkpoint: str | None,
+    metrics: Mapping[str, float],
+    **details: object,
+) -> dict:
+    """Write what an evaluation found as JSON, under a temporary name first.
+
+    Args:
+        path (str | Path): File to write, ``*.json``; its folder is made if need be.
+        benchmark (str): Data set and protocol, such as ``'ucf101-finetune'``.
+        checkpoint (str, optional): Where the encoder's weights came from; None for random ones.
+        metrics (Mapping[str, float]): Figures by name, as fractions of 1: ``dict(top1=0.713)``.
+        **details: What one must know to trust and repeat it: config, seed, split, counts.
+
+    Returns:
+        dict: What was written.
+    """
+    result = dict(
+        benchmark=benchmark,
+        checkpoint=checkpoint,
+        metrics={name: float(value) for name, value in metrics.items()},
+        **details,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+    return result
+
+
+def load_results(folder: str | Path) -> list[dict]:
+    """Read all results in a folder and below, oldest first.
+
+    Args:
+        folder (str | Path): Where the ``*.json`` files are. Other JSON files there are passed over.
+
+    Returns:
+        list[dict]: As :func:`save_result` made them, with ``path`` added.
+
+    Raises:
+        ValueError: If the folder does not exist, or a file is no JSON.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: expected one with results of evaluations")
+    results = []
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: not readable as JSON ({error})") from error
+        if isinstance(result, dict) and all(key in result for key in _KEYS):
+            results.append({**result, "path": str(path)})
+    return sorted(results, key=lambda result: result.get("date", ""))
