@@ -1,11 +1,12 @@
 """Configs, checkpoints and the process set-up; imports nothing from the other subpackages."""
 
-from .checkpoint import load_checkpoint, load_weights, weights_only
+from .checkpoint import list_mismatches, load_checkpoint, load_weights, weights_only
 from .config import config_path, load_config
 from .setup_env import setup_launcher, shut_down
 
 __all__ = [
     "config_path",
+    "list_mismatches",
     "load_checkpoint",
     "load_config",
     "load_weights",

@@ -3,7 +3,7 @@
 import os
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
-from torch import nn
+from torch import Tensor, nn
 
 
 def _statistics_method(owner: Any, name: str) -> Callable:
@@ -96,6 +96,32 @@ def load_checkpoint(path: str | Path, map_location: str = "cpu") -> dict[str, An
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
+def list_mismatches(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Compare the weights of a file with those that are needed, by name and shape.
+
+    Args:
+        found (Mapping[str, Tensor]): What the file holds.
+        wanted (Mapping[str, Tensor]): What a module needs; their shapes alone are read.
+
+    Returns:
+        str: What does not match, a kind a line, at most ten keys each; empty if all do.
+    """
+    problems = {
+        "missing in the file": sorted(wanted.keys() - found.keys()),
+        "unknown to the module": sorted(found.keys() - wanted.keys()),
+        "of another shape": [
+            f"{key} (file {tuple(found[key].shape)}, module {tuple(wanted[key].shape)})"
+            for key in sorted(wanted.keys() & found.keys())
+            if found[key].shape != wanted[key].shape
+        ],
+    }
+    return "\n  ".join(
+        f"{len(keys)} {what}: {', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}"
+        for what, keys in problems.items()
+        if keys
+    )
+
+
 def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
     """Load a module's weights from a checkpoint; every weight must be there and fit.
 
@@ -119,23 +145,7 @@ def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
     if not chosen:
         heads = sorted({key.split(".")[0] for key in state})
         raise RuntimeError(f"{path}: no key starts with {prefix!r}; keys start with {heads}")
-    wanted = module.state_dict()
-    problems = {
-        "missing in the file": sorted(wanted.keys() - chosen.keys()),
-        "unknown to the module": sorted(chosen.keys() - wanted.keys()),
-        "of another shape": [
-            f"{key} (file {tuple(chosen[key].shape)}, module {tuple(wanted[key].shape)})"
-            for key in sorted(wanted.keys() & chosen.keys())
-            if chosen[key].shape != wanted[key].shape
-        ],
-    }
-    if any(problems.values()):
-        lines = [
-            f"{len(keys)} {what}: {', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}"
-            for what, keys in problems.items()
-            if keys
-        ]
-        raise RuntimeError(
-            f"{path} does not match {type(module).__name__}:\n  " + "\n  ".join(lines)
-        )
+    problems = list_mismatches(chosen, module.state_dict())
+    if problems:
+        raise RuntimeError(f"{path} does not match {type(module).__name__}:\n  {problems}")
     module.load_state_dict(chosen)
