@@ -1,5 +1,6 @@
 """Evaluation of audio-visual representations: retrieval, linear probes, localisation."""
 
+from .feature_cache import cached_features
 from .features import calibrate_batch_norm, extract_features
 from .linear_probe import ProbeResult, linear_probe
 from .localisation import (
@@ -19,6 +20,7 @@ __all__ = [
     "ProbeResult",
     "band_hit",
     "boxes_in_crop",
+    "cached_features",
     "calibrate_batch_norm",
     "chance_recall",
     "extract_features",

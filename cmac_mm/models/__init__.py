@@ -2,6 +2,7 @@
 
 from .backbones import AudioResNet, R2Plus1D
 from .data_preprocessors import AudioVisualDataPreprocessor
+from .feature_extractor import FeatureExtractor
 from .heads import CMACHead
 from .losses import AttentionConsistencyLoss, MoCoQueueLoss
 from .memories import KeyQueue
@@ -15,6 +16,7 @@ __all__ = [
     "AudioVisualDataPreprocessor",
     "CMACHead",
     "CMACNeck",
+    "FeatureExtractor",
     "KeyQueue",
     "MoCoQueueLoss",
     "R2Plus1D",

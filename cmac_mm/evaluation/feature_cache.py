@@ -1,0 +1,286 @@
+"""Features of a data set, computed once and kept on disk."""
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.registry import DATASETS
+from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size, is_main_process
+from mmengine.fileio import get as get_file
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import Dataset, SequentialSampler
+
+from ..utils import fixed_random_state, load_checkpoint
+from .features import FEATURE_FIELDS, feature_records, stack_records
+
+# A part is written when either is reached.
+_PART_SIZE = 256
+_PART_SECONDS = 60.0
+
+
+class _Rows(Dataset):
+    """Some rows of a data set, each with random draws of its own and its row in its data sample."""
+
+    def __init__(self, dataset: Dataset, rows: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        row = self.rows[index]
+        with fixed_random_state(row):
+            sample = self.dataset[row]
+        # In subsets and joined data sets a sample's own number may not be its row.
+        sample["data_samples"].set_metainfo(dict(sample_idx=row))
+        return sample
+
+
+def cached_features(
+    model: BaseModel,
+    dataloader: Mapping[str, Any],
+    cache_dir: str | Path,
+    key: Mapping[str, Any],
+    fields: Sequence[str] = FEATURE_FIELDS,
+    progress: bool = True,
+) -> dict[str, Tensor]:
+    """Features of a whole data set, in its order, each sample once; from disk where they are there.
+
+    What is computed is written in parts of some hundred samples, so that a run that was killed
+    goes on where it was. Each rank computes its share and gets the whole result; the folder must
+    be one that all ranks see.
+
+    The features are looked up by everything they depend on: the model's weights (their values, not
+    where they came from), ``key``, the data set's config, the content of its list files, and the
+    fields. They do not depend on batch size, workers, ranks or interruptions beyond rounding, and
+    random draws of the pipeline are the same for a row at every call. The media files' content is
+    not looked at: empty the folder where that changes under the same names.
+
+    Args:
+        model (BaseModel): The model with its weights loaded, on its device;
+            ``model.test_step(batch)`` returns data samples with the features. It is put into eval
+            mode for the run and back afterwards.
+        dataloader (Mapping[str, Any]): Config of a data loader, as ``cfg.test_dataloader`` is; its
+            sampler is not used. Samples are ``dict(inputs, data_samples)``.
+        cache_dir (str | Path): Folder of all caches; each key has a sub-folder in it, with
+            ``key.json`` saying what it is for.
+        key (Mapping[str, Any]): What else the features depend on, as JSON can hold it; the
+            model's config: ``dict(model=cfg.model)``.
+        fields (Sequence[str]): Fields of the data samples to keep, those of them that the model
+            gives. Defaults to ``FEATURE_FIELDS``.
+        progress (bool): Show a progress bar with the time left (on rank 0). Defaults to True.
+
+    Returns:
+        dict[str, Tensor]: CPU tensors in float32: the fields, (N, ...) each; ``sample_idx`` (N,),
+        here 0 to N - 1; and ``label`` (N,) if the data set has labels.
+
+    Raises:
+        ValueError: If the model gives none of the fields or a field for some samples only, the
+            data set is empty, or ``key`` is not JSON-able.
+        RuntimeError: If a part on disk cannot be read.
+    """
+    folder = _open_folder(model, dataloader, Path(cache_dir), key, fields)
+    dataset = DATASETS.build(deepcopy(dataloader["dataset"]))
+    if len(dataset) == 0:
+        raise ValueError(f"the data set {dataloader['dataset'].get('type')} is empty")
+    known = [sorted(_rows_on_disk(folder))] if is_main_process() else [None]
+    broadcast_object_list(known)
+    missing = sorted(set(range(len(dataset))) - set(known[0]))
+    if missing:
+        share = missing[get_rank() :: get_world_size()]
+        if share:
+            _compute(model, dataloader, _Rows(dataset, share), folder, fields, progress)
+        barrier()
+    return _read(folder, len(dataset))
+
+
+def feature_key(
+    model: BaseModel,
+    dataloader: Mapping[str, Any],
+    key: Mapping[str, Any],
+    fields: Sequence[str] = FEATURE_FIELDS,
+) -> dict[str, Any]:
+    """What features depend on, in a form that JSON can hold; see :func:`cached_features`.
+
+    Args:
+        model (BaseModel): The model with its weights.
+        dataloader (Mapping[str, Any]): Config of the data loader.
+        key (Mapping[str, Any]): What else they depend on.
+        fields (Sequence[str]): Fields to keep. Defaults to ``FEATURE_FIELDS``.
+
+    Returns:
+        dict[str, Any]: ``weights``, ``lists`` (digests, in hexadecimal), ``dataset``, ``fields``
+        and what ``key`` holds.
+    """
+    weights = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        weights.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        weights.update(value.flatten().view(torch.uint8).numpy())
+    return dict(
+        weights=weights.hexdigest(),
+        lists={
+            name: hashlib.sha256(get_file(name, backend_args=backend_args)).hexdigest()
+            for name, backend_args in _list_files(dataloader["dataset"])
+        },
+        dataset=dataloader["dataset"],
+        fields=list(fields),
+        **key,
+    )
+
+
+def _list_files(dataset: object) -> Iterator[tuple[str, dict | None]]:
+    """All list files in a data set's config, through wrappers."""
+    if isinstance(dataset, Mapping):
+        names = dataset.get("ann_file") or []
+        for name in [names] if isinstance(names, str) else names:
+            root = dataset.get("data_root")
+            path = f"{root.rstrip('/')}/{name}" if root and not name.startswith("/") else name
+            yield path, dataset.get("backend_args")
+        dataset = list(dataset.values())
+    if isinstance(dataset, (list, tuple)):
+        for part in dataset:
+            yield from _list_files(part)
+
+
+def _open_folder(
+    model: BaseModel,
+    dataloader: Mapping[str, Any],
+    cache_dir: Path,
+    key: Mapping[str, Any],
+    fields: Sequence[str],
+) -> Path:
+    """The sub-folder for these features; made if it is not there."""
+    try:
+        text = json.dumps(feature_key(model, dataloader, key, fields), sort_keys=True, indent=1)
+    except TypeError as error:
+        raise ValueError(
+            f"key and data set config must hold what JSON can hold ({error})"
+        ) from error
+    folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:20]
+    if is_main_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder / "key.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    barrier()
+    return folder
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name of this process, then move it into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _compute(
+    model: BaseModel,
+    dataloader: Mapping[str, Any],
+    dataset: _Rows,
+    folder: Path,
+    fields: Sequence[str],
+    progress: bool,
+) -> None:
+    """Run the model over some rows and write parts as they come."""
+    cfg = {**dataloader, "dataset": dataset, "sampler": SequentialSampler(dataset)}
+    cfg.update(persistent_workers=False, drop_last=False)
+    loader = Runner.build_dataloader(cfg, seed=0)
+    records: list[dict[str, Tensor | int]] = []
+    written = time.monotonic()
+    was_training = model.training
+    model.eval()
+    try:
+        with _progress_bar(progress) as bar, torch.no_grad():
+            task = bar.add_task("features", total=len(dataset))
+            for batch in loader:
+                samples = model.test_step(batch)
+                records += feature_records(samples, fields)
+                if not any(field in records[-1] for field in fields):
+                    raise ValueError(
+                        f"{type(model).__name__} gave none of the fields {', '.join(fields)}: "
+                        "expected a model whose mode 'predict' adds them to its data samples"
+                    )
+                bar.update(task, advance=len(samples))
+                now = time.monotonic()
+                if len(records) >= _PART_SIZE or now - written > _PART_SECONDS:
+                    _write_part(folder, records)
+                    records, written = [], now
+    finally:
+        model.train(was_training)
+    if records:
+        _write_part(folder, records)
+
+
+def _progress_bar(shown: bool) -> Progress:
+    """A bar with the time left, on rank 0."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not (shown and is_main_process()),
+    )
+
+
+def _write_part(folder: Path, records: list[dict[str, Tensor | int]]) -> None:
+    """Write some samples' records. No two writers share a name, so that none undoes another."""
+    part = {
+        name: value.float() if value.is_floating_point() else value
+        for name, value in stack_records(records).items()
+    }
+    name = f"part_{int(part['sample_idx'][0]):08d}_{uuid.uuid4().hex[:8]}.pt"
+    _write(folder / name, lambda path: torch.save(part, path))
+
+
+def _parts(folder: Path) -> Iterator[dict[str, Tensor]]:
+    """The parts on disk, in the order of their names."""
+    for path in sorted(folder.glob("part_*.pt")):
+        yield load_checkpoint(path)
+
+
+def _rows_on_disk(folder: Path) -> set[int]:
+    """Rows of the data set that are there."""
+    return {row for part in _parts(folder) for row in part["sample_idx"].tolist()}
+
+
+def _read(folder: Path, count: int) -> dict[str, Tensor]:
+    """Put the parts together, each row once, in order."""
+    parts = list(_parts(folder))
+    names = {frozenset(part) for part in parts}
+    if len(names) > 1:
+        raise ValueError(
+            f"{folder}: some samples have other fields than others, "
+            f"{sorted(sorted(group) for group in names)}: expected all or none to have labels"
+        )
+    rows = torch.cat([part["sample_idx"] for part in parts]).tolist()
+    # reversed: the first of several copies wins.
+    place = {row: index for index, row in reversed(list(enumerate(rows)))}
+    lacking = [row for row in range(count) if row not in place]
+    if lacking:
+        raise RuntimeError(
+            f"{folder}: rows {lacking[:5]} of the data set are not there: all ranks must see the "
+            "same folder, and nobody may empty it meanwhile"
+        )
+    order = torch.tensor([place[row] for row in range(count)])
+    result = {}
+    for name in sorted(parts[0]):
+        shapes = {tuple(part[name].shape[1:]) for part in parts}
+        if len(shapes) > 1:
+            raise ValueError(f"field '{name}' differs in shape between samples: {sorted(shapes)}")
+        result[name] = torch.cat([part[name] for part in parts])[order]
+    return result
