@@ -2,16 +2,20 @@
 
 from .checkpoint import list_mismatches, load_checkpoint, load_weights, weights_only
 from .config import config_path, load_config
+from .parallel import Failure, default_workers, run_parallel
 from .random_state import fixed_random_state
 from .setup_env import setup_launcher, shut_down
 
 __all__ = [
+    "Failure",
     "config_path",
+    "default_workers",
     "fixed_random_state",
     "list_mismatches",
     "load_checkpoint",
     "load_config",
     "load_weights",
+    "run_parallel",
     "setup_launcher",
     "shut_down",
     "weights_only",

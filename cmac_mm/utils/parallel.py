@@ -1,0 +1,136 @@
+"""One function over many items in several processes, of which some may hang or die."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import TimeoutError as TooLate
+from dataclasses import dataclass
+from signal import Signals
+from typing import TypeVar
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What happened to an item that gave no result.
+
+    Args:
+        kind (str): ``'failed'``: the function raised an exception; ``'crashed'``: its process
+            died; ``'timed out'``: it was stopped at the time limit.
+        reason (str): The exception, the signal or the limit.
+    """
+
+    kind: str
+    reason: str
+
+
+def default_workers() -> int:
+    """Number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_parallel(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int | None = None,
+    timeout: float = 60.0,
+    description: str = "",
+) -> Iterator[tuple[Item, Result | Failure]]:
+    """Call a function on every item, each in one of several processes, with a progress bar.
+
+    A process that dies or exceeds the time limit costs its own item only; another takes its place.
+    Ctrl-C, or closing the iterator, stops all processes; so does the death of this one.
+
+    Args:
+        function (Callable): Called with one item. Like its results, it must be picklable.
+        items (Sequence): The items.
+        workers (int, optional): Processes. Defaults to None: one per CPU core.
+        timeout (float): Time limit of one item in seconds. Defaults to 60.
+        description (str): What the progress bar says. Defaults to ``''``.
+
+    Yields:
+        tuple: An item and its result, or a :class:`Failure`, in the order in which they end.
+
+    Raises:
+        ValueError: ``workers`` or ``timeout`` is not positive.
+    """
+    workers = default_workers() if workers is None else workers
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    if timeout <= 0:
+        raise ValueError(f"timeout must be positive, not {timeout}")
+    if not items:
+        return
+    # A fork server imports this package once, so that a process that died is replaced at once; and
+    # nothing is forked off this process, whose threads (progress bar, pool) may hold locks.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cmac_mm"])
+    pool = ProcessPool(min(workers, len(items)), initializer=_follow_parent, context=context)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    try:
+        with Progress(*columns) as progress:
+            bar = progress.add_task(description, total=len(items))
+            waiting = iter(items)
+            running: dict[ProcessFuture, Item] = {}
+            while True:
+                # Few at a time: millions of futures would fill the memory.
+                while (
+                    len(running) < 4 * workers and (item := next(waiting, running)) is not running
+                ):
+                    future = pool.schedule(_call, args=(function, item), timeout=timeout)
+                    running[future] = item
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    progress.advance(bar)
+                    yield running.pop(future), _outcome(future, timeout)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _outcome(future: ProcessFuture, timeout: float) -> Result | Failure:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, TooLate):
+        return Failure("timed out", f"not done after {timeout:g} s")
+    if isinstance(error, ProcessExpired):
+        code = error.exitcode
+        ended = Signals(-code).name if code < 0 else f"exit status {code}"
+        return Failure("crashed", f"its process died ({ended})")
+    raise error
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result | Failure:
+    # Here, since not every exception survives the way to another process.
+    try:
+        return function(item)
+    except Exception as error:
+        return Failure("failed", f"{type(error).__name__}: {error}")
+
+
+def _follow_parent() -> None:
+    """End with the parent, also while a decoder hangs."""
+
+    def wait_and_exit() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait_and_exit, daemon=True).start()
