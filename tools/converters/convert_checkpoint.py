@@ -1,0 +1,37 @@
+"""Convert a peer's checkpoint: python tools/converters/convert_checkpoint.py SOURCE FILE OUT."""
+
+import argparse
+
+from cmac_mm.apis import PEERS, convert_checkpoint
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description="Convert a checkpoint of another project into one of ours: visual_backbone.* "
+        "and audio_backbone.*, with where it comes from. Heads are left behind; a key that is "
+        "missing, unknown or of another shape is an error."
+    )
+    parser.add_argument("source", choices=list(PEERS), help="whose checkpoint it is")
+    parser.add_argument("checkpoint", help="the file to convert, read weights-only")
+    parser.add_argument("out", help="file to write, *.pth")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Convert as the command line says."""
+    args = parse_args()
+    summary = convert_checkpoint(args.source, args.checkpoint, args.out)
+    for part, count in summary.pop("num_keys").items():
+        print(f"{part}: {count} entries")
+    for key, value in summary.items():
+        print(f"{key}: {value}")
+    if PEERS[args.source].audio_prefix and summary["audio_backbone"] is None:
+        print(
+            "the audio weights keep their own key names: no backbone of this project takes them yet"
+        )
+    print(f"written to {args.out}")
+
+
+if __name__ == "__main__":
+    main()
