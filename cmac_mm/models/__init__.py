@@ -7,6 +7,7 @@ from .heads import CMACHead
 from .losses import AttentionConsistencyLoss, MoCoQueueLoss
 from .memories import KeyQueue
 from .necks import CMACNeck
+from .recognizers import FrozenRecognizer3D
 from .selfsup import CMAC
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "CMACHead",
     "CMACNeck",
     "FeatureExtractor",
+    "FrozenRecognizer3D",
     "KeyQueue",
     "MoCoQueueLoss",
     "R2Plus1D",
