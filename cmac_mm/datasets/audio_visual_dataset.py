@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from logging import WARNING
-from pathlib import Path
 
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
@@ -13,20 +13,30 @@ from mmengine.logging import print_log
 
 from .av_reader import MediaError
 from .bad_files import BadFileLog
+from .guarded import Guard, ProcessLost
+
+_HINT = "tools/data/check_videos.py writes a list of the good files"
 
 
 @DATASETS.register_module()
 class AudioVisualDataset(BaseActionDataset):
     """Data set of media files, one a line of a text file: ``path label``, the label optional.
 
-    The label is a whole number; with it the path may hold spaces. Empty lines are skipped. A
-    sample holds ``filename``, ``label`` if there is one, and ``sample_idx``, the row among the
-    lines that are not empty, counted from 0; it stays the same in subsets.
+    The text is UTF-8, with or without a byte order mark, of any system's line ends. The label is a
+    whole number after spaces or a tab; with it the path may hold spaces. Empty lines are skipped.
+    A sample holds ``filename``, ``label`` if there is one, and ``sample_idx``, the row among the
+    lines that are not empty, counted from 0; it stays the same in subsets. Whether a file is there
+    shows when it is loaded.
 
     A file that a transform refuses with :class:`MediaError` is, in training, replaced by another
     one drawn at random, logged once, counted, and noted in a text file (``bad_files``; the hook
     :class:`BadSampleHook` puts it into the work directory). In test mode results must not depend
     on such luck, so the error is raised.
+
+    A decoder may also hang or crash on a damaged file, and storage may hang. With a
+    ``time_limit``, each process that loads samples runs the pipeline in a child process, which is
+    killed and replaced when that happens (see :class:`Guard`); the file is then refused like any
+    other. The child holds the data set as it was when its first sample was loaded.
 
     Args:
         ann_file (str): Path of the list.
@@ -38,6 +48,8 @@ class AudioVisualDataset(BaseActionDataset):
         on_error (str): ``'replace'`` or ``'raise'``. Defaults to ``'replace'``.
         max_refetch (int): Samples tried in place of a refused one before giving up. Defaults to
             100.
+        time_limit (float, optional): Seconds that loading a sample may take; Linux only. Defaults
+            to None: no limit, and no child process.
         test_mode (bool): Whether this is a validation or test set. Defaults to False.
         **kwargs: Of MMAction2's ``BaseActionDataset``.
 
@@ -54,6 +66,7 @@ class AudioVisualDataset(BaseActionDataset):
         backend_args: dict | None = None,
         on_error: str = "replace",
         max_refetch: int = 100,
+        time_limit: float | None = None,
         test_mode: bool = False,
         **kwargs: object,
     ) -> None:
@@ -62,6 +75,7 @@ class AudioVisualDataset(BaseActionDataset):
         self.backend_args = backend_args
         self.on_error = on_error
         self.bad_files = BadFileLog()
+        self._guard = None if time_limit is None else Guard(time_limit)
         super().__init__(
             ann_file,
             pipeline=pipeline,
@@ -74,9 +88,8 @@ class AudioVisualDataset(BaseActionDataset):
     def load_data_list(self) -> list[dict]:
         """Read the list."""
         prefix = self.data_prefix.get("video") or ""
-        lines = list_from_file(self.ann_file, backend_args=self.backend_args)
         data_list = []
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(self._lines(), start=1):
             if line.strip():
                 info = self._parse(line.strip(), number)
                 if prefix and not info["filename"].startswith("/"):
@@ -86,16 +99,27 @@ class AudioVisualDataset(BaseActionDataset):
             raise ValueError(f"{self.ann_file} lists no files")
         return data_list
 
+    def _lines(self) -> list[str]:
+        try:
+            # With "-sig" a byte order mark is no part of the first path.
+            return list_from_file(
+                self.ann_file, encoding="utf-8-sig", backend_args=self.backend_args
+            )
+        except UnicodeDecodeError as error:
+            number = error.object.count(b"\n", 0, error.start) + 1
+            raise ValueError(
+                f"{self.ann_file}, line {number}: expected text in UTF-8, found the byte "
+                f"0x{error.object[error.start]:02x} ({error.reason})"
+            ) from error
+
     def _parse(self, line: str, number: int) -> dict:
-        path, _, label = line.rpartition(" ") if " " in line else line.rpartition("\t")
-        if not path:
-            return dict(filename=line)
-        if not (label.isascii() and label.isdecimal()):
+        path, label = re.fullmatch(r"(?:(.*?)[ \t]+)?([^ \t]+)", line, re.DOTALL).groups()
+        if "\0" in line or not (path is None or (label.isascii() and label.isdecimal())):
             raise ValueError(
                 f"{self.ann_file}, line {number}: expected 'path label' with a whole number >= 0 "
-                f"as label, or a path without spaces, found {line!r}"
+                f"as label, or a path without spaces, found {_short(line)!r}"
             )
-        return dict(filename=path.strip(), label=int(label))
+        return dict(filename=label) if path is None else dict(filename=path, label=int(label))
 
     def get_data_info(self, idx: int) -> dict:
         """The sample's entry in the list, before the pipeline."""
@@ -118,16 +142,36 @@ class AudioVisualDataset(BaseActionDataset):
         if not self._fully_initialized:
             self.full_init()
         if self.test_mode or self.on_error == "raise":
-            return self.prepare_data(idx)
+            try:
+                return self._load(idx)
+            except MediaError as error:
+                raise MediaError(error.filename, f"{error.reason} ({_HINT})") from error
+        files = set()
         for _ in range(self.max_refetch + 1):
             try:
-                return self.prepare_data(idx)
+                return self._load(idx)
             except MediaError as error:
                 refused = error
             if self.bad_files.add(refused.filename, refused.reason):
                 print_log(f"Replaced a sample: {refused}", logger="current", level=WARNING)
+            files.add(refused.filename)
             idx = self._rand_another()
         raise RuntimeError(
-            f"{self.max_refetch + 1} samples of {Path(self.ann_file).name} in a row were refused; "
-            f"the last one: {refused}"
+            f"{self.max_refetch + 1} samples of {self.ann_file} in a row ({len(files)} different "
+            f"files) were refused; the last one: {refused}. Are the list and data_prefix right? "
+            f"{_HINT}, and what is wrong with the others"
         )
+
+    def _load(self, idx: int) -> dict:
+        """Run the pipeline on a sample, here or in a child process."""
+        if self._guard is None:
+            return self.prepare_data(idx)
+        try:
+            return self._guard(self.prepare_data, idx)
+        except ProcessLost as error:
+            filename = str(self.get_data_info(idx)["filename"])
+            raise MediaError(filename, f"the loading process {error}") from error
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= 200 else f"{line[:200]}..."
