@@ -1,7 +1,8 @@
 """Heads: what is computed from features and filters."""
 
 from .cmac_head import CMACHead
+from .multi_stage_linear import MultiStageLinearHead
 from .projection import ProjectionHead
 from .saliency import SaliencyHead
 
-__all__ = ["CMACHead", "ProjectionHead", "SaliencyHead"]
+__all__ = ["CMACHead", "MultiStageLinearHead", "ProjectionHead", "SaliencyHead"]

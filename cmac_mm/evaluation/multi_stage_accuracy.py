@@ -1,0 +1,67 @@
+"""The metric of linear probes on several stages."""
+
+from collections.abc import Sequence
+
+from mmaction.registry import METRICS
+from mmengine.evaluator import BaseMetric
+
+
+@METRICS.register_module()
+class MultiStageAccuracy(BaseMetric):
+    """Top-1 of each stage's probe for single clips and for whole videos (AVID's tables 1 and 2).
+
+    ``block1_clip_top1``: the share of right clips, averaged over the clips of each video, then over
+    the videos (where the authors judge one clip a video, all of them count here).
+    ``block1_video_top1``: the class with the highest probability averaged over the video's clips.
+    Both are shares of the whole set, each video once; ``best_video_top1`` is the best stage's.
+
+    Args:
+        collect_device (str): Device that gathers the results of all ranks, 'cpu' or 'gpu'.
+            Defaults to 'cpu'.
+        prefix (str, optional): Prefix of the names in the log. Defaults to None: 'probe'.
+    """
+
+    default_prefix = "probe"
+
+    def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Judge the videos of one batch.
+
+        Args:
+            data_batch (dict): The batch; not used.
+            data_samples (Sequence[dict]): Predictions of :class:`MultiStageLinearHead`, as dicts.
+
+        Raises:
+            ValueError: If a sample lacks its row, its label or its scores.
+        """
+        for sample in data_samples:
+            lacking = {"sample_idx", "gt_label", "block_scores"} - set(sample)
+            if lacking:
+                raise ValueError(
+                    f"prediction for {sample.get('filename', 'an unnamed file')} lacks "
+                    f"{', '.join(sorted(lacking))}"
+                )
+            scores, label = sample["block_scores"].cpu(), int(sample["gt_label"])
+            clips = (scores.argmax(dim=2) == label).double().mean(dim=1)
+            videos = (scores.mean(dim=1).argmax(dim=1) == label).double()
+            self.results.append((int(sample["sample_idx"]), clips.tolist(), videos.tolist()))
+
+    def compute_metrics(self, results: list[tuple[int, list, list]]) -> dict[str, float]:
+        """Average over the videos.
+
+        Args:
+            results (list[tuple]): What all ranks saw; a video seen twice counts once.
+
+        Returns:
+            dict[str, float]: Shares in [0, 1].
+        """
+        unique = {row: hits for row, *hits in results}
+        metrics = {}
+        for level, kind in enumerate(("clip", "video")):
+            blocks = zip(*(hits[level] for hits in unique.values()), strict=True)
+            for number, hits in enumerate(blocks, start=1):
+                metrics[f"block{number}_{kind}_top1"] = sum(hits) / len(hits)
+        metrics["best_video_top1"] = max(v for key, v in metrics.items() if "video" in key)
+        return metrics
