@@ -1,9 +1,13 @@
 """Data sets and transforms; importing this registers them."""
 
+from .audio_clip_dataset import AudioClipDataset
 from .audio_visual_dataset import AudioVisualDataset
 from .av_reader import MediaError, MediaFile
+from .retrieval_dataset import RetrievalDataset
 from .transforms import (
+    CropAudio,
     DecodeAudioVisual,
+    LoadAudio,
     LogMelSpectrogram,
     OpenAudioVisual,
     PackAudioVisual,
@@ -13,14 +17,18 @@ from .transforms import (
 )
 
 __all__ = [
+    "AudioClipDataset",
     "AudioVisualDataset",
+    "CropAudio",
     "DecodeAudioVisual",
+    "LoadAudio",
     "LogMelSpectrogram",
     "MediaError",
     "MediaFile",
     "OpenAudioVisual",
     "PackAudioVisual",
     "PerClip",
+    "RetrievalDataset",
     "SampleClips",
     "SpecAugment",
 ]

@@ -1,13 +1,16 @@
 """Transforms of the audio-visual pipeline, registered in MMAction2's registry."""
 
 from .audio import LogMelSpectrogram, SpecAugment
+from .audio_loading import CropAudio, LoadAudio
 from .formatting import PackAudioVisual
 from .loading import DecodeAudioVisual, OpenAudioVisual
 from .per_clip import PerClip
 from .sampling import SampleClips
 
 __all__ = [
+    "CropAudio",
     "DecodeAudioVisual",
+    "LoadAudio",
     "LogMelSpectrogram",
     "OpenAudioVisual",
     "PackAudioVisual",
