@@ -4,6 +4,7 @@ from .audio_clip_dataset import AudioClipDataset
 from .audio_visual_dataset import AudioVisualDataset
 from .av_reader import MediaError, MediaFile
 from .retrieval_dataset import RetrievalDataset
+from .retrieval_dataset import RetrievalDataset
 from .transforms import (
     CropAudio,
     DecodeAudioVisual,
@@ -28,6 +29,7 @@ __all__ = [
     "OpenAudioVisual",
     "PackAudioVisual",
     "PerClip",
+    "RetrievalDataset",
     "RetrievalDataset",
     "SampleClips",
     "SpecAugment",

@@ -1,5 +1,6 @@
 """Evaluation of audio-visual representations: retrieval, linear probes, localisation."""
 
+from .class_retrieval import ClassRetrieval
 from .feature_cache import cached_features
 from .features import calibrate_batch_norm, extract_features
 from .linear_probe import ProbeResult, linear_probe
@@ -12,9 +13,10 @@ from .localisation import (
 )
 from .metrics import CrossModalRetrieval
 from .results import load_results, save_result
-from .retrieval import chance_recall, instance_recall, recall_at_k
+from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
 
 __all__ = [
+    "ClassRetrieval",
     "CrossModalRetrieval",
     "LocalisationResult",
     "ProbeResult",
@@ -28,6 +30,7 @@ __all__ = [
     "instance_recall",
     "linear_probe",
     "load_results",
+    "nearest_neighbours",
     "pointing_game",
     "recall_at_k",
     "save_result",

@@ -1,6 +1,6 @@
 """Nearest-neighbour retrieval on features: pure functions, exact, in chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,23 +9,66 @@ from torch import Tensor
 # Similarities that agree to this many decimals are ties. The same two vectors may differ in the
 # last bits of their product, depending on where in the matrix they stand.
 _TIE_DECIMALS = 8
+_DISTANCES = ("cosine", "euclidean")
 
 
-def _unit_rows(features: Tensor, name: str) -> Tensor:
-    """Check a feature matrix and scale its rows to unit length, in float64."""
-    if features.ndim != 2 or features.shape[0] == 0:
+def _check_pair(query: Tensor, gallery: Tensor, distance: str) -> tuple[Tensor, Tensor]:
+    """Check two feature matrices and scale them, in float64, so that no row is longer than 1.
+
+    For cosine each row is scaled on its own; for Euclidean all alike, which leaves the order of
+    neighbours as it is and gives the tolerance of ties a meaning.
+    """
+    if distance not in _DISTANCES:
+        raise ValueError(f"distance must be one of {', '.join(_DISTANCES)}, got {distance!r}")
+    pair = []
+    for name, features in (("query", query), ("gallery", gallery)):
+        if features.ndim != 2 or features.shape[0] == 0:
+            raise ValueError(
+                f"{name}: expected a matrix (N, C) with N > 0, got {tuple(features.shape)}"
+            )
+        features = features.detach().double()
+        bad = ~torch.isfinite(features).all(dim=1)
+        if bad.any():
+            raise ValueError(f"{name}: row {int(bad.nonzero()[0])} has values that are not finite")
+        zero = features.norm(dim=1) == 0
+        if distance == "cosine" and zero.any():
+            row = int(zero.nonzero()[0])
+            raise ValueError(f"{name}: row {row} is all zeros, its cosine similarity is undefined")
+        pair.append(features)
+    query, gallery = pair
+    if query.shape[1] != gallery.shape[1]:
         raise ValueError(
-            f"{name}: expected a matrix (N, C) with N > 0, got {tuple(features.shape)}"
+            f"query has {query.shape[1]} channels, gallery has {gallery.shape[1]}: expected equal"
         )
-    features = features.detach().double()
-    bad = ~torch.isfinite(features).all(dim=1)
-    if bad.any():
-        raise ValueError(f"{name}: row {int(bad.nonzero()[0])} has values that are not finite")
-    norms = features.norm(dim=1)
-    if (norms == 0).any():
-        row = int((norms == 0).nonzero()[0])
-        raise ValueError(f"{name}: row {row} is all zeros, its cosine similarity is undefined")
-    return F.normalize(features, dim=1)
+    if distance == "cosine":
+        return F.normalize(query, dim=1), F.normalize(gallery, dim=1)
+    longest = max(features.norm(dim=1).max() for features in pair)
+    scale = longest if longest > 0 else torch.ones_like(longest)
+    return query / scale, gallery / scale
+
+
+def _similarities(
+    query: Tensor, gallery: Tensor, distance: str, chunk_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of queries and their similarities to the gallery, rounded so that equal ones tie.
+
+    Cosine, or the negative squared Euclidean distance.
+    """
+    if chunk_size < 1:
+        raise ValueError(f"chunk_size: expected a positive number, got {chunk_size}")
+    for start in range(0, len(query), chunk_size):
+        rows = slice(start, start + chunk_size)
+        similarity = query[rows] @ gallery.T
+        if distance == "euclidean":
+            lengths = query[rows].square().sum(dim=1)[:, None], gallery.square().sum(dim=1)
+            similarity = 2 * similarity - lengths[0] - lengths[1]
+        yield rows, similarity.round(decimals=_TIE_DECIMALS)
+
+
+def _check_ks(ks: Sequence[int], available: int) -> None:
+    for k in ks:
+        if not 1 <= k <= available:
+            raise ValueError(f"k = {k}: expected 1 <= k <= {available}, the gallery's size")
 
 
 def recall_at_k(
@@ -36,6 +79,7 @@ def recall_at_k(
     ks: Sequence[int] = (1, 5, 10, 20, 50),
     chunk_size: int = 1024,
     exclude_self: bool = False,
+    distance: str = "cosine",
 ) -> dict[int, float]:
     """Class-level retrieval recall: a hit at k when any of the k nearest has the query's class.
 
@@ -55,20 +99,17 @@ def recall_at_k(
         chunk_size (int): Queries compared with the gallery at a time. Defaults to 1024.
         exclude_self (bool): Leave gallery item i out for query i: for leave-one-out retrieval,
             where query and gallery are the same features. Defaults to False.
+        distance (str): ``'cosine'``, or ``'euclidean'`` as SeLaVi has it; its ties are of squared
+            distances, with the longest feature scaled to length 1. Defaults to ``'cosine'``.
 
     Returns:
         dict[int, float]: Recall in [0, 1] for each k.
 
     Raises:
-        ValueError: If shapes do not fit, a feature is zero or not finite, or a k is larger than
-            the number of gallery items (recall would then be 1 whatever the features).
+        ValueError: If shapes do not fit, a feature is not finite or (for cosine) zero, or a k is
+            larger than the number of gallery items (recall would then be 1 whatever the features).
     """
-    query = _unit_rows(query, "query")
-    gallery = _unit_rows(gallery, "gallery")
-    if query.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"query has {query.shape[1]} channels, gallery has {gallery.shape[1]}: expected equal"
-        )
+    query, gallery = _check_pair(query, gallery, distance)
     for name, labels, features in (
         ("query_labels", query_labels, query),
         ("gallery_labels", gallery_labels, gallery),
@@ -82,20 +123,13 @@ def recall_at_k(
             f"exclude_self needs as many queries as gallery items, got {len(query)} and "
             f"{len(gallery)}"
         )
-    if chunk_size < 1:
-        raise ValueError(f"chunk_size: expected a positive number, got {chunk_size}")
-    available = len(gallery) - int(exclude_self)
-    for k in ks:
-        if not 1 <= k <= available:
-            raise ValueError(f"k = {k}: expected 1 <= k <= {available}, the gallery's size")
+    _check_ks(ks, len(gallery) - int(exclude_self))
 
     query_labels = query_labels.to(query.device)
     gallery_labels = gallery_labels.to(query.device)
     gallery_index = torch.arange(len(gallery), device=query.device)
     first_hits = []
-    for start in range(0, len(query), chunk_size):
-        rows = slice(start, start + chunk_size)
-        similarity = (query[rows] @ gallery.T).round(decimals=_TIE_DECIMALS)
+    for rows, similarity in _similarities(query, gallery, distance, chunk_size):
         if exclude_self:
             similarity[torch.arange(len(similarity)), gallery_index[rows]] = -torch.inf
         same_class = query_labels[rows, None] == gallery_labels[None, :]
@@ -109,6 +143,40 @@ def recall_at_k(
         first_hits.append(rank)
     rank = torch.cat(first_hits)
     return {k: (rank < k).double().mean().item() for k in ks}
+
+
+def nearest_neighbours(
+    query: Tensor,
+    gallery: Tensor,
+    k: int = 10,
+    chunk_size: int = 1024,
+    distance: str = "cosine",
+) -> tuple[Tensor, Tensor]:
+    """The k nearest gallery items of each query, nearest first; exact, ties by gallery order.
+
+    Args:
+        query (Tensor): Query features, (M, C).
+        gallery (Tensor): Gallery features, (N, C).
+        k (int): Neighbours of each query. Defaults to 10.
+        chunk_size (int): Queries compared with the gallery at a time. Defaults to 1024.
+        distance (str): ``'cosine'`` or ``'euclidean'``. Defaults to ``'cosine'``.
+
+    Returns:
+        tuple[Tensor, Tensor]: Indices into the gallery, (M, k), and the similarities, (M, k): the
+        cosine, or the negative squared distance with the longest feature scaled to length 1; equal
+        features have 1 and 0 there.
+
+    Raises:
+        ValueError: As in :func:`recall_at_k`.
+    """
+    query, gallery = _check_pair(query, gallery, distance)
+    _check_ks((k,), len(gallery))
+    indices, values = [], []
+    for _, similarity in _similarities(query, gallery, distance, chunk_size):
+        value, index = similarity.sort(dim=1, descending=True, stable=True)
+        values.append(value[:, :k])
+        indices.append(index[:, :k])
+    return torch.cat(indices), torch.cat(values)
 
 
 def instance_recall(

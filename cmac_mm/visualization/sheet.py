@@ -159,7 +159,7 @@ def attention_sheet(
                 [f"{share * duration:g}" for share in (0, 0.5, 1)],
             )
             ax.set_xlabel("seconds", fontsize=9, color="dimgrey", labelpad=1)
-        _save(figure, Path(path))
+        save_figure(figure, Path(path))
 
 
 def _draw(ax: Axes, key: str, row: SheetRow, mel_frequencies: Tensor) -> None:
@@ -254,7 +254,7 @@ def _frequency_ticks(ax: Axes, mel_frequencies: Tensor, height: int) -> None:
     ax.set_yticks([position for position, _ in kept], [label for _, label in kept])
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write the picture under a temporary name, then move it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")

@@ -1,0 +1,215 @@
+"""Retrieval with a pretrained encoder: python tools/retrieval.py CONFIG CHECKPOINT.
+
+Computes the features of the gallery (training videos) and the queries (test videos) once and keeps
+them on disk, so that a second run takes seconds and a killed one goes on. Prints and writes the
+share of queries with a video of their class among the k nearest, beside chance, and draws a sheet
+of queries with what they found.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS, METRICS
+from mmengine.config import Config, DictAction
+from mmengine.dataset import Compose
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.runner import set_random_seed
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from cmac_mm.apis import init_model
+from cmac_mm.evaluation import cached_features, nearest_neighbours, save_result
+from cmac_mm.utils import load_config, load_weights, setup_launcher, shut_down
+from cmac_mm.visualization import NeighbourRow, neighbour_sheet
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config file, such as those in configs/retrieval")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="pretrained checkpoint (default: none, random weights)"
+    )
+    parser.add_argument(
+        "--prefix",
+        help="what the encoder's keys in the checkpoint start with, '' for a plain state dict "
+        "(default: visual_backbone. or audio_backbone., as pretraining writes them)",
+    )
+    parser.add_argument(
+        "--work-dir", type=Path, help="folder for the results (default: work_dirs/CONFIG_NAME)"
+    )
+    parser.add_argument(
+        "--cache-dir", type=Path, help="folder for the features (default: WORK_DIR/features)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of random weights, where there is no checkpoint (0)"
+    )
+    parser.add_argument(
+        "--sheet-queries", type=int, default=8, help="queries on the sheet; 0 for no sheet (8)"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override fields of the config, e.g. test_dataloader.batch_size=8",
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    args.work_dir = args.work_dir or Path("work_dirs", Path(args.config.split("::")[-1]).stem)
+    return args
+
+
+def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]:
+    """Features of gallery and queries, from disk where they are there."""
+    set_random_seed(args.seed)
+    model = init_model(cfg, device=get_device())
+    if args.checkpoint is not None:
+        prefix = f"{model.modality}_backbone." if args.prefix is None else args.prefix
+        load_weights(model.backbone, args.checkpoint, prefix)
+    elif is_main_process():
+        print(f"no checkpoint: random weights of seed {args.seed}")
+    torch.backends.cudnn.deterministic = True
+    field = cfg.test_evaluator.feature
+    cache_dir = args.cache_dir or args.work_dir / "features"
+    return cached_features(
+        model, cfg.test_dataloader, cache_dir, dict(model=cfg.model), fields=[field]
+    )
+
+
+def score(cfg: Config, features: dict[str, Tensor], files: list[str], num_gallery: int) -> dict:
+    """The config's metric on features that are there."""
+    if "label" not in features:
+        raise ValueError("the lists have no labels: expected lines 'path label'")
+    field = cfg.test_evaluator.feature
+    metric = METRICS.build(cfg.test_evaluator)
+    samples = [
+        {
+            field: features[field][row],
+            "gt_label": features["label"][row],
+            "sample_idx": row,
+            "in_gallery": row < num_gallery,
+            "filename": name,
+        }
+        for row, name in enumerate(files)
+    ]
+    metric.process({}, samples)
+    return metric.compute_metrics(metric.results)
+
+
+def print_table(metrics: dict[str, float]) -> None:
+    """The table for people."""
+    without = any(name.endswith("_without_duplicates") for name in metrics)
+    print(
+        f"{metrics['num_query']} queries ({metrics['num_duplicates']} with a duplicate in the "
+        f"gallery), {metrics['num_gallery']} gallery videos"
+    )
+    table = Table()
+    for column in ("%", "recall", "chance", *(["without duplicates"] if without else [])):
+        table.add_column(column, justify="left" if column == "%" else "right")
+    for name in metrics:
+        if name.startswith("R@") and name.removeprefix("R@").isdecimal():
+            row = [metrics[name], metrics[f"chance_{name}"]]
+            row += [metrics[f"{name}_without_duplicates"]] if without else []
+            table.add_row(name, *(f"{100 * value:.2f}" for value in row))
+    Console(width=100).print(table)
+
+
+def draw_sheet(
+    cfg: Config,
+    features: dict[str, Tensor],
+    files: list[str],
+    num_gallery: int,
+    args: argparse.Namespace,
+) -> Path:
+    """Draw queries, spread evenly over the list, and their five nearest gallery videos."""
+    x, labels = features[cfg.test_evaluator.feature], features["label"].tolist()
+    classes: list[str] = []
+    if cfg.get("class_file") and Path(cfg.class_file).is_file():
+        classes = Path(cfg.class_file).read_text(encoding="utf-8").splitlines()
+    num_query = len(files) - num_gallery
+    chosen = np.linspace(0, num_query - 1, min(args.sheet_queries, num_query)).round().astype(int)
+    found, similarities = nearest_neighbours(
+        x[num_gallery:][torch.from_numpy(chosen)],
+        x[:num_gallery],
+        k=min(5, num_gallery),
+        distance=cfg.test_evaluator.distance,
+    )
+    opening = Compose(
+        [
+            dict(type="OpenAudioVisual", need_audio=False),
+            dict(type="SampleClips", duration=1 / 30, mode="uniform"),
+            dict(type="DecodeAudioVisual", clip_len=1, short_side=144),
+        ]
+    )
+
+    def middle_frame(row: int) -> np.ndarray:
+        return opening(dict(filename=files[row]))["imgs"][0]
+
+    def title(row: int) -> str:
+        return classes[labels[row]] if labels[row] < len(classes) else f"class {labels[row]}"
+
+    rows = []
+    for query, neighbours, values in zip(
+        (chosen + num_gallery).tolist(), found.tolist(), similarities.tolist(), strict=True
+    ):
+        cells = [(middle_frame(i), title(i), labels[i] == labels[query]) for i in neighbours]
+        rows.append(NeighbourRow(middle_frame(query), title(query), cells, values))
+    path = args.work_dir / "neighbours.png"
+    neighbour_sheet(rows, path)
+    return path
+
+
+def report(cfg: Config, args: argparse.Namespace, features: dict[str, Tensor]) -> None:
+    """Score, print, write and draw."""
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    files = [dataset.get_data_info(row)["filename"] for row in range(len(dataset))]
+    num_gallery = len(dataset.datasets[0])
+    metrics = score(cfg, features, files, num_gallery)
+    print_table(metrics)
+    path = args.work_dir / f"{cfg.benchmark}.json"
+    recalls = {name: value for name, value in metrics.items() if name.startswith("R@")}
+    details = {name: value for name, value in metrics.items() if name not in recalls}
+    lists = cfg.test_dataloader.dataset
+    save_result(
+        path,
+        cfg.benchmark,
+        args.checkpoint,
+        recalls,
+        **details,
+        config=args.config,
+        gallery=lists.gallery.ann_file,
+        query=lists.query.ann_file,
+        distance=cfg.test_evaluator.distance,
+        seed=args.seed,
+    )
+    written = [path]
+    if args.sheet_queries > 0:
+        written.append(draw_sheet(cfg, features, files, num_gallery, args))
+    print(f"written: {', '.join(str(path) for path in written)}")
+
+
+def main() -> None:
+    """Run as the command line says."""
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    setup_launcher(cfg, args.launcher)
+    if args.launcher != "none" and not is_distributed():
+        init_dist(args.launcher)
+    features = compute_features(cfg, args)
+    if is_main_process():
+        report(cfg, args, features)
+    shut_down()
+
+
+if __name__ == "__main__":
+    main()
