@@ -1,0 +1,102 @@
+"""The files to work on: those of an annotation list or of a folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..audio_visual_dataset import AudioVisualDataset
+
+MEDIA_SUFFIXES = frozenset(
+    (
+        ".3gp",
+        ".aac",
+        ".avi",
+        ".flac",
+        ".flv",
+        ".m4a",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp3",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".ogg",
+        ".opus",
+        ".ts",
+        ".wav",
+        ".webm",
+        ".wmv",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a list.
+
+    Args:
+        name (str): The file as the list names it.
+        path (Path): Where the file is.
+        line (str): The whole line, with the label if there is one.
+    """
+
+    name: str
+    path: Path
+    line: str
+
+    def renamed(self, name: str) -> str:
+        """The line with another name of the file."""
+        return self.line.replace(self.name, name, 1)
+
+
+def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
+    """The files of a list as :class:`AudioVisualDataset` reads it, or all media files of a folder.
+
+    Files of a folder are found by their suffixes, at any depth, in alphabetical order. Their lines
+    have no label; where a name holds a space, all lines get the label 0, since a list could not be
+    read otherwise.
+
+    Args:
+        source (Path): The list or the folder.
+        prefix (Path, optional): Folder that names in a list are relative to. Defaults to None: the
+            working directory, as in training without ``data_prefix``.
+
+    Returns:
+        list[Entry]: In the order of the list.
+
+    Raises:
+        ValueError: A line cannot be understood, there are no files, or a folder has a prefix.
+        FileNotFoundError: There is no such list or folder.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: there is no such list or folder")
+    if source.is_dir():
+        if prefix is not None:
+            raise ValueError(f"{source} is a folder: a prefix ({prefix}) is for lists only")
+        names = sorted(
+            os.path.relpath(Path(folder) / file, source)
+            for folder, _, files in os.walk(source)
+            for file in files
+            if Path(file).suffix.lower() in MEDIA_SUFFIXES and not file.startswith(".")
+        )
+        if not names:
+            raise ValueError(f"{source} holds no files with a suffix of {sorted(MEDIA_SUFFIXES)}")
+        label = " 0" if any(" " in name for name in names) else ""
+        return [Entry(name, source / name, name + label) for name in names]
+    dataset = AudioVisualDataset(str(source), pipeline=[], lazy_init=True)
+    names = [info["filename"] for info in dataset.load_data_list()]
+    lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in lines if line]
+    folder = prefix or Path()
+    return [Entry(name, folder / name, line) for name, line in zip(names, lines, strict=True)]
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    """Write a text file that is there only once it is complete; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    partial.replace(path)
