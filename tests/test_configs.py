@@ -25,15 +25,15 @@ def _scope():
 def test_builds(name):
     cfg = cmac_mm.load_config(CONFIG_DIR / name)
     model = MODELS.build(cfg.model)
-    for loader in (cfg.train_dataloader, cfg.get("test_dataloader")):
+    for loader in (cfg.get("train_dataloader"), cfg.get("test_dataloader")):
         if loader is None:
             continue
         for transform in loader.dataset.pipeline:
             TRANSFORMS.build(transform)
         assert loader.dataset.type in DATASETS.module_dict
         clips = next(t for t in loader.dataset.pipeline if t.type == "SampleClips")
-        if loader is cfg.train_dataloader:
-            assert clips.get("num_clips", 1) == (2 if model.second_clip else 1)
+        if loader is cfg.get("train_dataloader"):
+            assert clips.get("num_clips", 1) == (2 if getattr(model, "second_clip", False) else 1)
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
     if cfg.get("test_evaluator"):
