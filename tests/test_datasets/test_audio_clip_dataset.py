@@ -2,11 +2,11 @@ import csv
 import io
 import shutil
 
+import av
 import numpy as np
 import pytest
 import soundfile
 import torch
-from media_tools import all_sound
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -171,16 +171,11 @@ def broken_files(folder, media):
 def test_broken_files_are_named(tmp_path, media_dir):
     for name, reason in broken_files(tmp_path, media_dir).items():
         (tmp_path / "list.txt").write_text(f"{name} 0\n")
-        for test_mode in (True, False):
-            dataset = AudioClipDataset(
-                str(tmp_path / "list.txt"),
-                pipeline(),
-                dict(audio=str(tmp_path)),
-                test_mode=test_mode,
-            )
-            with pytest.raises(MediaError, match=reason) as caught:
-                dataset[0]
-            assert caught.value.filename == str(tmp_path / name)
+        prefix = dict(audio=str(tmp_path))
+        dataset = AudioClipDataset(str(tmp_path / "list.txt"), pipeline()[:1], prefix)
+        with pytest.raises(MediaError, match=reason) as caught:
+            dataset[0]
+        assert caught.value.filename == str(tmp_path / name)
     # A header without a length, as written into a pipe, is no damage.
     raw = bytearray((media_dir / "esc50_wav/4-102844-A-49.wav").read_bytes())
     raw[4:8] = raw[40:44] = b"\xff" * 4
@@ -258,7 +253,11 @@ def test_workers_and_batches_change_nothing(esc10_lists, media_dir):
 
 
 def test_ogg_against_another_decoder(media_dir):
-    path = next((media_dir / "esc10_mini/audio").glob("1-*.ogg"))
-    _, rate, reference = all_sound(path)
-    sound = LoadAudio(rate)(dict(filename=str(path)))["sound"]
-    assert np.abs(sound - reference[: len(sound)]).max() < 1e-3  # PyAV keeps the last padding
+    for path in sorted((media_dir / "esc10_mini/audio").glob("1-1*.ogg")):
+        with av.open(str(path)) as container:
+            frames = list(container.decode(audio=0))
+        reference = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+        sound = LoadAudio(frames[0].sample_rate)(dict(filename=str(path)))["sound"]
+        assert abs(len(sound) - len(reference)) < 1024, path  # less than a packet at the end
+        count = min(len(sound), len(reference))
+        assert np.abs(sound[:count] - reference[:count]).max() < 1e-3, path
