@@ -7,6 +7,7 @@ from .heads import CMACHead
 from .losses import AttentionConsistencyLoss, MoCoQueueLoss
 from .memories import KeyQueue
 from .necks import CMACNeck
+from .pretrained_encoder import PretrainedEncoder
 from .recognizers import FrozenRecognizer3D
 from .selfsup import CMAC
 
@@ -21,5 +22,6 @@ __all__ = [
     "FrozenRecognizer3D",
     "KeyQueue",
     "MoCoQueueLoss",
+    "PretrainedEncoder",
     "R2Plus1D",
 ]

@@ -25,8 +25,9 @@ class AudioResNet(BaseModule):
             for small runs. Default: 64.
         strides (Sequence[int]): Stride of each stage. Default: (1, 2, 2, 2).
         out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
-        init_cfg (dict | list, optional): MMEngine initialisation; by default Kaiming (fan out) for
-            convolutions, as torchvision has it.
+        init_cfg (dict | list, optional): Further MMEngine initialisation, such as
+            ``PretrainedEncoder``, after Kaiming (fan out) for convolutions, as torchvision has it.
+            Default: None.
 
     Raises:
         ValueError: If an argument is outside the values given above.
@@ -48,12 +49,14 @@ class AudioResNet(BaseModule):
             raise ValueError(f"strides needs 4 values, got {strides}")
         if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
             raise ValueError(f"out_indices must be stages from 0 to 3, got {tuple(out_indices)}")
-        if init_cfg is None:
-            init_cfg = [
+        further = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+        super().__init__(
+            [
                 dict(type="Kaiming", layer="Conv2d", mode="fan_out", nonlinearity="relu"),
                 dict(type="Constant", layer="BatchNorm2d", val=1),
+                *further,
             ]
-        super().__init__(init_cfg)
+        )
         self.out_indices = tuple(out_indices)
         self.out_channels = base_channels * 8
 

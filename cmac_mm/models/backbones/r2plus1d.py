@@ -119,8 +119,9 @@ class R2Plus1D(BaseModule):
             Default: those of ``depth``.
         strides (Sequence[int]): Stride in time and space of each stage. Default: (1, 2, 2, 2).
         out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
-        init_cfg (dict | list, optional): MMEngine initialisation; by default Kaiming (fan out) for
-            convolutions, as torchvision has it.
+        init_cfg (dict | list, optional): Further MMEngine initialisation, such as
+            ``PretrainedEncoder``, after Kaiming (fan out) for convolutions, as torchvision has it.
+            Default: None.
 
     Raises:
         ValueError: If an argument is outside the values given above.
@@ -149,12 +150,14 @@ class R2Plus1D(BaseModule):
             )
         if not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
             raise ValueError(f"out_indices must be stages from 0 to 3, got {tuple(out_indices)}")
-        if init_cfg is None:
-            init_cfg = [
+        further = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
+        super().__init__(
+            [
                 dict(type="Kaiming", layer="Conv3d", mode="fan_out", nonlinearity="relu"),
                 dict(type="Constant", layer="BatchNorm3d", val=1),
+                *further,
             ]
-        super().__init__(init_cfg)
+        )
         self.out_indices = tuple(out_indices)
         self.out_channels = base_channels * 8
 
