@@ -1,5 +1,5 @@
-"""Parts that act on the runner."""
+"""Parts that act on the runner; importing this registers them."""
 
-from . import hooks
+from . import hooks, loops, optim
 
-__all__ = ["hooks"]
+__all__ = ["hooks", "loops", "optim"]

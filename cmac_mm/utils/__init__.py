@@ -2,15 +2,19 @@
 
 from .checkpoint import list_mismatches, load_checkpoint, load_weights, weights_only
 from .config import config_path, load_config
+from .files import write_bytes, write_text
 from .parallel import Failure, default_workers, run_parallel
 from .random_state import fixed_random_state
+from .resume import latest_checkpoint
 from .setup_env import setup_launcher, shut_down
+from .split import split_sizes
 
 __all__ = [
     "Failure",
     "config_path",
     "default_workers",
     "fixed_random_state",
+    "latest_checkpoint",
     "list_mismatches",
     "load_checkpoint",
     "load_config",
@@ -18,5 +22,8 @@ __all__ = [
     "run_parallel",
     "setup_launcher",
     "shut_down",
+    "split_sizes",
     "weights_only",
+    "write_bytes",
+    "write_text",
 ]

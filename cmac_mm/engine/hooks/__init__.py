@@ -1,6 +1,20 @@
 """Hooks of the training loop."""
 
+from .acceleration_hook import AccelerationHook
 from .bad_sample_hook import BadSampleHook
+from .deferred_log_hook import DeferredLogHook
+from .non_finite_loss_hook import NonFiniteLossHook
+from .preemption_hook import EXIT_CODE, PreemptionHook
 from .queue_size_hook import QueueSizeHook
+from .safe_checkpoint_hook import SafeCheckpointHook
 
-__all__ = ["BadSampleHook", "QueueSizeHook"]
+__all__ = [
+    "EXIT_CODE",
+    "AccelerationHook",
+    "BadSampleHook",
+    "DeferredLogHook",
+    "NonFiniteLossHook",
+    "PreemptionHook",
+    "QueueSizeHook",
+    "SafeCheckpointHook",
+]

@@ -11,7 +11,13 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..layers import global_average_pool
-from ..memories import KeyQueue, gather_batch, gather_batch_with_grad
+from ..memories import (
+    KeyQueue,
+    batch_weight,
+    gather_batch,
+    gather_batch_with_grad,
+    rank_sizes,
+)
 from .momentum_encoder import MomentumEncoder
 
 _INPUT_KEYS = {"visual": "imgs", "audio": "audio"}
@@ -194,6 +200,8 @@ class CMAC(BaseModel):
             self._contrast(kernels, first, second, data_samples, losses, logs)
         if self.head.loss_attention is not None:
             self._align_attention(maps, filtered, kernels, losses, logs)
+        weight = batch_weight(data_samples)
+        losses = {name: weight * loss for name, loss in losses.items()}
         if self.training and self.grad_norm_interval:
             if self._steps % self.grad_norm_interval == 0:
                 logs.update(self._gradient_norms(losses, maps))
@@ -231,7 +239,8 @@ class CMAC(BaseModel):
         """Contrastive losses (eq. 7) of every query; then the queues take the batch's keys."""
         contrast = self.head.loss_contrastive
         sample_idx = self._sample_idx(data_samples, len(next(iter(first.values()))))
-        batch_idx = gather_batch(sample_idx)
+        sizes = rank_sizes(data_samples)
+        batch_idx = gather_batch(sample_idx, sizes)
         queries = {name: self._embed(name, kernel) for name, kernel in kernels.items()}
         single = len(queries) == 1
 
@@ -244,13 +253,13 @@ class CMAC(BaseModel):
                 if self.training:
                     encoder.update(self._query_modules(name))
                 if not single:
-                    keys[name], batch_keys[name] = encoder(first[name])
+                    keys[name], batch_keys[name] = encoder(first[name], sizes)
                 if second:
-                    second_keys[name], of_all_ranks = encoder(second[name])
+                    second_keys[name], of_all_ranks = encoder(second[name], sizes)
                     batch_keys.setdefault(name, of_all_ranks)
         else:
             keys = queries
-            batch_keys = {name: gather_batch_with_grad(q) for name, q in queries.items()}
+            batch_keys = {name: gather_batch_with_grad(q, sizes) for name, q in queries.items()}
 
         for name, query in queries.items():
             sources = [name] if single else [_OTHER[name]]

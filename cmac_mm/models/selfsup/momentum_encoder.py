@@ -1,6 +1,6 @@
 """Key encoders: slow copies of the query encoders (MoCo, He et al. 2020)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 
 import torch
@@ -62,24 +62,26 @@ class MomentumEncoder(nn.Module):
         torch._foreach_lerp_(list(self.parameters()), query, 1 - momentum)
 
     @torch.no_grad()
-    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, inputs: Tensor, sizes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Encode this rank's batch.
 
         Args:
             inputs (Tensor): Clips `(B, 3, T, H, W)` or spectrograms `(B, 1, F, T)`.
+            sizes (Sequence[int], optional): B of every rank. Default: None, the same on all.
 
         Returns:
             tuple[Tensor, Tensor]: L2-normalised keys in float32, of this rank's batch `(B, D)` and
-            of all ranks' `(world_size * B, D)`.
+            of all ranks' `(sum of B, D)`.
         """
-        batch_size, rank, world_size = len(inputs), dist.get_rank(), dist.get_world_size()
+        rank, world_size = dist.get_rank(), dist.get_world_size()
+        counts = [len(inputs)] * world_size if sizes is None else sizes
         shuffled = self.shuffle_bn and self.training and world_size > 1
         if shuffled:
-            order = torch.randperm(world_size * batch_size, device=inputs.device)
+            order = torch.randperm(sum(counts), device=inputs.device)
             dist.broadcast(order, src=0)
-            inputs = gather_batch(inputs)[order.view(world_size, -1)[rank]]
+            inputs = gather_batch(inputs, sizes)[order.split(list(counts))[rank]]
         kernel = global_average_pool(self.filter_branch(self.backbone(inputs)))
-        keys = gather_batch(F.normalize(self.projection(kernel).float(), dim=1))
+        keys = gather_batch(F.normalize(self.projection(kernel).float(), dim=1), sizes)
         if shuffled:
             keys = keys[order.argsort()]
-        return keys.view(world_size, batch_size, -1)[rank], keys
+        return keys.split(list(counts))[rank], keys

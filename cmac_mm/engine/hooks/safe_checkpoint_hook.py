@@ -1,0 +1,115 @@
+"""Checkpoints that a run can always go on from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mmaction.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from ...utils.files import remove_stale, write_text
+from ..loops import ResumableTrainLoop
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's hook, made safe: a run that dies at any moment has a complete checkpoint left.
+
+    A file is written under a temporary name and renamed; older ones are removed only after that;
+    a disk that is full is an error that says so and leaves the last good file. Beside
+    ``epoch_N.pth``, which count for ``max_keep_ckpts``, the two newest ``iter_N.pth`` are kept.
+    With :class:`ResumableTrainLoop` the position inside the epoch is stored. With gradient
+    accumulation an ``iter_N.pth`` waits for the next update of the weights.
+
+    Args:
+        interval (int): Epochs between checkpoints. Defaults to 1.
+        interval_iters (int): Steps between further checkpoints inside an epoch; 0 for none.
+            Defaults to 0.
+        max_keep_ckpts (int): Checkpoints of epochs to keep, -1 for all. Defaults to 5.
+        **kwargs: Of MMEngine's ``CheckpointHook``, except ``by_epoch``.
+
+    Raises:
+        ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``.
+    """
+
+    def __init__(
+        self, interval: int = 1, interval_iters: int = 0, max_keep_ckpts: int = 5, **kwargs: object
+    ) -> None:
+        if not kwargs.pop("by_epoch", True):
+            raise ValueError("SafeCheckpointHook counts epochs; for steps set interval_iters")
+        kwargs.setdefault("backend_args", dict(backend="atomic"))
+        super().__init__(interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
+        self.interval_iters = interval_iters
+        self._due = False
+        self._resumed_position: dict[str, int] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Remove what a killed run has left half written, and resume the position."""
+        super().before_train(runner)
+        if is_main_process() and self.backend_args == dict(backend="atomic"):
+            remove_stale(self.out_dir, "*.pth")
+        position = self._resumed_position if runner._resume else None
+        if position is not None and isinstance(runner.train_loop, ResumableTrainLoop):
+            runner.train_loop.restore(**position)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the position inside the epoch."""
+        loop = runner.train_loop
+        if isinstance(loop, ResumableTrainLoop):
+            meta = checkpoint["meta"]
+            meta["position"] = dict(epoch=meta["epoch"], samples_done=loop.samples_done)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the position until the loop starts."""
+        self._resumed_position = checkpoint.get("meta", {}).get("position")
+
+    def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
+        """Save if it is due, between two updates of the weights."""
+        if self.interval_iters > 0 and self.every_n_train_iters(runner, self.interval_iters):
+            self._due = True
+        if self._due and runner.optim_wrapper.should_update():
+            self._due = False
+            self.save_step(runner)
+
+    def save_step(self, runner: Runner) -> None:
+        """Write ``iter_N.pth`` for the step that has just been made."""
+        step = runner.iter + 1
+        runner.logger.info(f"Saving checkpoint at {step} iterations")
+        self._save(runner, f"iter_{step}.pth", dict(epoch=runner.epoch, iter=step), by_epoch=False)
+        if is_main_process():
+            self._remove_old("iter_*.pth", keep=2)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self._save(runner, self.filename_tmpl.format(step), meta, by_epoch=True)
+        if is_main_process() and self.max_keep_ckpts > 0:
+            self._remove_old(self.filename_tmpl.format("*"), keep=self.max_keep_ckpts)
+
+    def _save(self, runner: Runner, name: str, meta: dict, by_epoch: bool) -> None:
+        runner.call_hook("before_checkpoint")
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=by_epoch,
+            backend_args=self.backend_args,
+        )
+        if is_main_process():
+            write_text(Path(runner.work_dir) / "last_checkpoint", self.last_ckpt)
+
+    def _remove_old(self, pattern: str, keep: int) -> None:
+        """Remove all but the newest of the files whose name differs in a number."""
+        prefix, suffix = pattern.split("*")
+        numbered = {}
+        for name in self.file_backend.list_dir_or_file(self.out_dir, list_dir=False):
+            match = re.fullmatch(rf"{re.escape(prefix)}(\d+){re.escape(suffix)}", name)
+            if match:
+                numbered[int(match[1])] = name
+        for number in sorted(numbered)[:-keep]:
+            self.file_backend.remove(self.file_backend.join_path(self.out_dir, numbered[number]))

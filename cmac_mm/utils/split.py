@@ -1,0 +1,15 @@
+"""How a global batch is divided among ranks."""
+
+
+def split_sizes(total: int, parts: int) -> list[int]:
+    """Sizes of the most equal split of samples over ranks, the larger ones first.
+
+    Args:
+        total (int): Samples of a global batch.
+        parts (int): Number of ranks.
+
+    Returns:
+        list[int]: ``parts`` sizes that differ by 1 at most.
+    """
+    share, rest = divmod(total, parts)
+    return [share + (rank < rest) for rank in range(parts)]
