@@ -1,0 +1,100 @@
+"""AudioSet: official segments, and random subsets of the training part."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from .lists import AnnotationList, Annotations, Clip
+
+# Segments in the files of 2017. The web page of the set gives 22176, 2042985 and 20383.
+_OFFICIAL = {"balanced_train": 22_160, "unbalanced_train": 2_041_789, "eval": 20_371}
+_NUM_SEGMENTS = re.compile(r"#.*\bnum_segs=(\d+)")
+
+
+def read_audioset(
+    folder: Path, subset_sizes: Sequence[int] = (100_000, 240_000), seed: int = 0
+) -> Annotations:
+    """Read the official segment files of AudioSet (Gemmeke et al., 2017).
+
+    ``balanced_train_segments.csv``, ``unbalanced_train_segments.csv``, ``eval_segments.csv``:
+    lines ``--4gqARaEJE, 0.000, 10.000, "/m/068hy,/m/07q6cd_"`` after comments. The lists have no
+    labels, as a clip has several classes.
+
+    The subsets stand in for those of AVID (100K) and XDC (240K), which are random and were not
+    published. All training segments are ordered by a hash of the seed and their id, and the first
+    ones whose files are found are taken. So a subset does not depend on the order of the official
+    files, the smaller one is the beginning of the larger one, and two collections that lack
+    different videos share nearly all of a subset: a lost video only pulls in the next one.
+
+    Args:
+        folder (Path): Folder of the segment files; those that are not there are left out.
+        subset_sizes (Sequence[int]): Numbers of clips of the subsets. Defaults to 100000, 240000.
+        seed (int): Seed of the order. Defaults to 0.
+
+    Returns:
+        Annotations: Lists ``audioset_{balanced_train,unbalanced_train,eval}`` and one a subset,
+        such as ``audioset_train_240k``.
+
+    Raises:
+        ValueError: If there is no segment file, one is not as expected, or a size is below 1.
+    """
+    if any(size < 1 for size in subset_sizes):
+        raise ValueError(f"sizes of subsets must be at least 1, not {list(subset_sizes)}")
+    lists, warnings = [], []
+    training: dict[str, Clip] = {}
+    for part, official in _OFFICIAL.items():
+        path = folder / f"{part}_segments.csv"
+        if not path.is_file():
+            warnings.append(f"{path} is not there, its list is not made")
+            continue
+        clips, stated = _read_segments(path)
+        if stated not in (None, len(clips)):
+            warnings.append(f"{path} says that it has {stated} segments, but has {len(clips)}")
+        lists.append(AnnotationList(f"audioset_{part}", clips, official))
+        if part != "eval":
+            training |= {clip.name: clip for clip in clips}
+    if not lists:
+        raise ValueError(
+            f"{folder}: expected the official balanced_train_segments.csv, "
+            "unbalanced_train_segments.csv, eval_segments.csv; found none of them"
+        )
+    if training:
+        drawn = sorted(training.values(), key=lambda clip: (_draw(seed, clip.name), clip.name))
+        lists += [
+            AnnotationList(f"audioset_train_{_size_name(size)}", drawn, limit=size)
+            for size in sorted(set(subset_sizes))
+        ]
+    return Annotations(lists, warnings=warnings)
+
+
+def _read_segments(path: Path) -> tuple[list[Clip], int | None]:
+    """The segments of a file, and the number of them that its comments state."""
+    clips, stated = [], None
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, line in enumerate(file, start=1):
+            if line.startswith("#"):
+                match = _NUM_SEGMENTS.match(line)
+                stated = int(match[1]) if match else stated
+            elif line.strip():
+                fields = next(csv.reader([line], skipinitialspace=True))
+                try:
+                    name, start, end, _ = fields
+                    clips.append(Clip(name, span=(float(start), float(end))))
+                except ValueError as error:
+                    raise ValueError(
+                        f"{path}, line {number}: expected 'YTID, start, end, \"labels\"' with "
+                        f"times in seconds, found {line.strip()!r}"
+                    ) from error
+    return clips, stated
+
+
+def _draw(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+
+
+def _size_name(size: int) -> str:
+    return f"{size // 1000}k" if size % 1000 == 0 else str(size)

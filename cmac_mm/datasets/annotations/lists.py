@@ -1,0 +1,182 @@
+"""What annotations say, and the lists made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """An entry of an official annotation.
+
+    Attributes:
+        name (str): What the annotation calls it: a path, or a YouTube id where ``span`` is given.
+        label (int, optional): Class, counted from 0. Defaults to None: not labelled, or with more
+            than one class.
+        span (tuple[float, float], optional): Start and end in the YouTube video, seconds.
+            Defaults to None: the name says it all.
+    """
+
+    name: str
+    label: int | None = None
+    span: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        if self.span is None:
+            return self.name
+        start, end = (round(seconds) for seconds in self.span)
+        return f"{self.name}_{start:06d}_{end:06d}"
+
+
+@dataclass(frozen=True)
+class AnnotationList:
+    """A list to be made.
+
+    Attributes:
+        name (str): Name of the list's file, without ``.txt``.
+        clips (list[Clip]): What the annotation names, in the order of the list.
+        official (int, optional): Published number of entries. Defaults to None: not published.
+        limit (int, optional): Keep only this many, the first that are found. Defaults to None: all.
+    """
+
+    name: str
+    clips: list[Clip]
+    official: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes, in the order of their labels.
+
+    Attributes:
+        name (str): Name of the file, without ``.txt``.
+        classes (list[str]): Names of the classes.
+        official (int): Published number of classes.
+    """
+
+    name: str
+    classes: list[str]
+    official: int
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """All that is made of the annotations of one data set.
+
+    Attributes:
+        lists (list[AnnotationList]): The lists.
+        classes (list[ClassList]): The classes. Defaults to none.
+        warnings (list[str]): What the user should know. Defaults to none.
+    """
+
+    lists: list[AnnotationList]
+    classes: list[ClassList] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ListSummary:
+    """What became of a list.
+
+    Attributes:
+        path (Path): The list's file.
+        annotated (int): Entries of the annotation.
+        official (int | None): Published number of entries.
+        listed (int): Entries whose file was found and is in the list.
+        missing (list[str]): Entries whose file was not found.
+        limit (int | None): Number of entries asked for.
+        files (set[str]): The files in the list.
+    """
+
+    path: Path
+    annotated: int
+    official: int | None
+    listed: int
+    missing: list[str]
+    limit: int | None
+    files: set[str]
+
+
+def write_lists(
+    annotations: Annotations, find: Callable[[Clip], str | None], out_dir: Path
+) -> list[ListSummary]:
+    """Write the lists, the names of the classes, and what is missing.
+
+    A list is a text file of lines ``path label`` (or ``path``), its missing entries are in
+    ``NAME_missing.txt`` beside it.
+
+    Args:
+        annotations (Annotations): What to list.
+        find (Callable[[Clip], str | None]): Tells the path of a clip's file, if there is one.
+        out_dir (Path): Folder of the lists.
+
+    Returns:
+        list[ListSummary]: What became of each list.
+
+    Raises:
+        ValueError: If no file of any list was found, or a path cannot stand in a list.
+    """
+    summaries, texts = [], []
+    for wanted in annotations.lists:
+        lines, missing, files = [], [], set()
+        for clip in wanted.clips:
+            path = find(clip)
+            if path is None:
+                missing.append(str(clip))
+                continue
+            lines.append(_line(path, clip.label))
+            files.add(path)
+            if len(lines) == wanted.limit:
+                break
+        path = out_dir / f"{wanted.name}.txt"
+        summary = ListSummary(
+            path, len(wanted.clips), wanted.official, len(lines), missing, wanted.limit, files
+        )
+        summaries.append(summary)
+        texts.append(lines)
+    if not any(texts):
+        example = next((str(clip) for wanted in annotations.lists for clip in wanted.clips), None)
+        if example is None:
+            raise ValueError("the annotations have no entries")
+        raise ValueError(
+            f"none of the media files is one that the annotations name, such as {example}: is this "
+            "the folder of another data set?"
+        )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for summary, lines in zip(summaries, texts, strict=True):
+        _write(summary.path, lines)
+        missing_path = summary.path.with_name(f"{summary.path.stem}_missing.txt")
+        if summary.missing:
+            _write(missing_path, summary.missing)
+        else:
+            missing_path.unlink(missing_ok=True)  # from an earlier, less complete run
+    for classes in annotations.classes:
+        _write(out_dir / f"{classes.name}.txt", classes.classes)
+    return summaries
+
+
+def _line(path: str, label: int | None) -> str:
+    """A line as :class:`cmac_mm.datasets.AudioVisualDataset` reads it."""
+    if "\n" in path or "\r" in path or any("\ud800" <= char <= "\udfff" for char in path):
+        raise ValueError(
+            f"file name {path!r} holds a line break or bytes that are not UTF-8 and cannot stand "
+            "in a list: rename the file"
+        )
+    if label is not None:
+        return f"{path} {label}"
+    if " " in path or "\t" in path:
+        raise ValueError(
+            f"file {path!r}: in a list without labels paths must be free of spaces; rename it, or "
+            "give the folder below the one whose name has a space"
+        )
+    return path
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    """Write a text file under a temporary name, then move it into place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    temporary.replace(path)
