@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 
 from ..utils import fixed_random_state, load_checkpoint
-from .features import FEATURE_FIELDS, feature_records, stack_records
+from .features import FEATURE_FIELDS, eval_mode, feature_records, stack_records
 
 # A part is written when either is reached.
 _PART_SIZE = 256
@@ -201,26 +201,21 @@ def _compute(
     loader = Runner.build_dataloader(cfg, seed=0)
     records: list[dict[str, Tensor | int]] = []
     written = time.monotonic()
-    was_training = model.training
-    model.eval()
-    try:
-        with _progress_bar(progress) as bar, torch.no_grad():
-            task = bar.add_task("features", total=len(dataset))
-            for batch in loader:
-                samples = model.test_step(batch)
-                records += feature_records(samples, fields)
-                if not any(field in records[-1] for field in fields):
-                    raise ValueError(
-                        f"{type(model).__name__} gave none of the fields {', '.join(fields)}: "
-                        "expected a model whose mode 'predict' adds them to its data samples"
-                    )
-                bar.update(task, advance=len(samples))
-                now = time.monotonic()
-                if len(records) >= _PART_SIZE or now - written > _PART_SECONDS:
-                    _write_part(folder, records)
-                    records, written = [], now
-    finally:
-        model.train(was_training)
+    with eval_mode(model), torch.no_grad(), _progress_bar(progress) as bar:
+        task = bar.add_task("features", total=len(dataset))
+        for batch in loader:
+            samples = model.test_step(batch)
+            records += feature_records(samples, fields)
+            if not any(field in records[-1] for field in fields):
+                raise ValueError(
+                    f"{type(model).__name__} gave none of the fields {', '.join(fields)}: expected "
+                    "a model whose mode 'predict' adds them to its data samples"
+                )
+            bar.update(task, advance=len(samples))
+            now = time.monotonic()
+            if len(records) >= _PART_SIZE or now - written > _PART_SECONDS:
+                _write_part(folder, records)
+                records, written = [], now
     if records:
         _write_part(folder, records)
 

@@ -1,7 +1,8 @@
 """Run a trained model over a data set and keep what it says of each sample."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from mmengine.dist import all_gather_object, is_main_process
@@ -86,6 +87,22 @@ def _stack(key: str, values: list[Tensor | int]) -> Tensor:
     return torch.stack(values)
 
 
+@contextmanager
+def eval_mode(model: BaseModel) -> Iterator[None]:
+    """Put a model into eval mode for a block; each of its modules is as it was afterwards.
+
+    Args:
+        model (BaseModel): The model.
+    """
+    was_training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in was_training.items():
+            module.training = training
+
+
 def extract_features(
     model: BaseModel, dataloader: Collection[dict], progress: bool = True
 ) -> dict[str, Tensor]:
@@ -109,19 +126,14 @@ def extract_features(
         ValueError: If the model gives none of the features, or a field is there for some samples
             only.
     """
-    was_training = model.training
-    model.eval()
     records = []
     show = progress and is_main_process()
     bar = ProgressBar(len(dataloader), file=sys.stderr) if show else None
-    try:
-        with torch.no_grad():
-            for batch in dataloader:
-                records += feature_records(model.test_step(batch))
-                if bar is not None:
-                    bar.update()
-    finally:
-        model.train(was_training)
+    with eval_mode(model), torch.no_grad():
+        for batch in dataloader:
+            records += feature_records(model.test_step(batch))
+            if bar is not None:
+                bar.update()
     features = stack_records([record for part in all_gather_object(records) for record in part])
     if not any(key in features for key in FEATURE_FIELDS):
         raise ValueError(

@@ -12,19 +12,19 @@ import torch
 def fixed_random_state(seed: int) -> Iterator[None]:
     """Seed Python's, numpy's and torch's random generators for a block, and restore them after it.
 
+    On a GPU that is in use its generator, too; no other GPU is touched.
+
     Args:
         seed (int): The seed, 0 to 2^32 - 1.
     """
     python, legacy = random.getstate(), np.random.get_state()
-    # Workers are forked and must not touch CUDA.
-    in_worker = torch.utils.data.get_worker_info() is not None
-    devices = [] if in_worker or not torch.cuda.is_available() else None
-    with torch.random.fork_rng(devices, enabled=True):
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
         random.seed(seed)
         np.random.seed(seed)
         torch.random.default_generator.manual_seed(seed)
-        if devices is None:
-            torch.cuda.manual_seed_all(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
         try:
             yield
         finally:

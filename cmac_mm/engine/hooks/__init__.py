@@ -6,6 +6,7 @@ from .deferred_log_hook import DeferredLogHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .preemption_hook import EXIT_CODE, PreemptionHook
 from .queue_size_hook import QueueSizeHook
+from .retrieval_monitor_hook import RetrievalMonitorHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "NonFiniteLossHook",
     "PreemptionHook",
     "QueueSizeHook",
+    "RetrievalMonitorHook",
     "SafeCheckpointHook",
 ]

@@ -100,7 +100,7 @@ class RetrievalMonitorHook(Hook):
         scores = {f"monitor/{name}": value for name, value in scores.items()}
         for name, value in scores.items():
             runner.message_hub.update_scalar(name, value)
-        runner.visualizer.add_scalars({**scores, "epoch": epoch}, step=runner.iter + 1)
+        runner.visualizer.add_scalars({**scores, "epoch": epoch}, step=runner.iter)
 
     def _score(self, parts: dict[str, dict[str, torch.Tensor]]) -> dict[str, float]:
         """Recalls of both modalities, and chance."""
