@@ -63,6 +63,19 @@ def test_headline_is_the_papers_recipe():
     ]
 
 
+def test_audioset_is_the_same_recipe_on_another_list():
+    cfg = cmac_mm.load_config("cmac_mm::cmac_audioset.py")
+    headline = cmac_mm.load_config("cmac_mm::cmac_k400.py")
+    for key in ("model", "optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr"):
+        assert cfg[key] == headline[key]
+    for loader, name in (("train_dataloader", "train_240k"), ("test_dataloader", "eval")):
+        data_set = cfg[loader].dataset
+        assert data_set.ann_file == f"data/audioset/annotations/audioset_{name}.txt"
+        assert data_set.data_prefix.video == "data/audioset/videos"
+        data_set.update(headline[loader].dataset)
+        assert cfg[loader] == headline[loader]
+
+
 @pytest.mark.parametrize(
     ("name", "key", "value"),
     [
