@@ -28,6 +28,7 @@ import torch
 # Of virtual memory; only what results fill is ever used. Larger ones take the slower way.
 _BLOCK_BYTES = 1 << 26
 _PR_SET_PDEATHSIG = 1
+_FATAL = ("SIGTERM", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT")
 # How long a killed process may take to go, in seconds.
 _PATIENCE = 5.0
 
@@ -154,8 +155,8 @@ def _live(
             os._exit(0)
         # Ctrl-C is for the parent. The handlers of a DataLoader would report crashes as its own.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE):
-            signal.signal(number, signal.SIG_DFL)
+        for name in _FATAL:
+            signal.signal(signal.Signals[name], signal.SIG_DFL)
         # The threads that the parent's libraries compute with were not copied.
         torch.set_num_threads(1)
         random.seed(seed)
