@@ -213,6 +213,16 @@ def test_kinetics_in_common_layouts(kinetics_val, official, tmp_path, layout):
     assert (info["filename"], str(info["label"])) == (f"root/{listed[60][0]}", listed[60][1])
 
 
+def test_a_list_of_one_folder_alone(tmp_path):
+    clips = [Clip("aaaaaaaaaaa", 0, (0, 10)), Clip("bbbbbbbbbbb", 1, (0, 10))]
+    wanted = Annotations([AnnotationList("x", clips, folder="val")])
+    find = YouTubeIndex(["train/aaaaaaaaaaa.mp4", "val/c d/bbbbbbbbbbb.mp4"]).find
+    (summary,) = write_lists(wanted, find, tmp_path)
+    assert entries(summary.path) == [("c d/bbbbbbbbbbb.mp4", "1")]
+    assert summary.missing == ["aaaaaaaaaaa_000000_000010"]
+    assert summary.files == {"val/c d/bbbbbbbbbbb.mp4"}
+
+
 def test_real_kinetics_clips_are_found(media_dir, kinetics_val, tmp_path):
     files = scan_media(media_dir / "kinetics")
     (summary,) = write_lists(read_kinetics400(kinetics_val), YouTubeIndex(files).find, tmp_path)

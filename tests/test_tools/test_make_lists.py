@@ -69,3 +69,16 @@ def test_dcase_needs_no_table(run, tmp_path):
     code, output = run("dcase2014", tmp_path, "--out", tmp_path / "out")
     assert code == 0, output
     assert (tmp_path / "out/dcase2014_test.txt").read_text() == "val/tube07.wav 8\n"
+
+
+def test_kinetics_lists_refer_to_their_own_folders(run, tmp_path):
+    header = "label,youtube_id,time_start,time_end,split"
+    (tmp_path / "train.csv").write_text(f"{header}\nzumba,aaaaaaaaaaa,0,10,train\n")
+    (tmp_path / "val.csv").write_text(f"{header}\nzumba,bbbbbbbbbbb,0,10,val\n")
+    for path in ("train/zumba/aaaaaaaaaaa.mp4", "videos_val/bbbbbbbbbbb.mp4"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).touch()
+    code, output = run("kinetics400", tmp_path, tmp_path, "--out", tmp_path / "out")
+    assert code == 0, output
+    assert (tmp_path / "out/kinetics400_train.txt").read_text() == "zumba/aaaaaaaaaaa.mp4 0\n"
+    assert (tmp_path / "out/kinetics400_val.txt").read_text() == "bbbbbbbbbbb.mp4 0\n"

@@ -2,8 +2,8 @@
 
   python tools/data/make_lists.py ucf101 data/ucf101/videos data/ucf101/ucfTrainTestlist
 
-A list is a text file of lines `path label`, the path relative to the folder of the media files:
-give that folder as data_prefix in a config. Files are found by name, whatever their suffix and
+A list is a text file of lines `path label`, the path relative to the folder of the media files (for
+Kinetics to MEDIA/train, MEDIA/val, where there are such): give that folder as data_prefix in a config. Files are found by name, whatever their suffix and
 sub-folder, so re-encoded copies fit as well. Entries without a file are written to
 NAME_missing.txt beside the list. Counts are compared with the published ones; a difference is a
 warning, not an error.
@@ -12,6 +12,7 @@ warning, not an error.
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -115,10 +116,22 @@ def read(args: argparse.Namespace) -> tuple[Annotations, list[str], Callable[[Cl
         return annotations, files, StemIndex(files).find
     if args.data_set == "kinetics400":
         annotations = read_kinetics400(args.annotations, args.classes)
-    else:
-        annotations = read_audioset(args.annotations, args.subsets, args.seed)
+        files = scan_media(args.media, expected=count(annotations))
+        return split_by_folder(annotations, files), files, YouTubeIndex(files).find
+    annotations = read_audioset(args.annotations, args.subsets, args.seed)
     files = scan_media(args.media, expected=count(annotations))
     return annotations, files, YouTubeIndex(files).find
+
+
+def split_by_folder(annotations: Annotations, files: list[str]) -> Annotations:
+    """Let the lists of training and validation refer to their own folders, where there are some."""
+    folders = {file.partition("/")[0] for file in files if "/" in file}
+    lists = []
+    for wanted in annotations.lists:
+        split = wanted.name.rpartition("_")[2]
+        folder = next((name for name in (split, f"videos_{split}") if name in folders), None)
+        lists.append(replace(wanted, folder=folder))
+    return replace(annotations, lists=lists)
 
 
 def count(annotations: Annotations) -> int:
@@ -126,10 +139,12 @@ def count(annotations: Annotations) -> int:
     return len({clip.name for wanted in annotations.lists for clip in wanted.clips})
 
 
-def report(annotations: Annotations, summaries: list[ListSummary], num_files: int) -> None:
+def report(
+    annotations: Annotations, summaries: list[ListSummary], media: Path, num_files: int
+) -> None:
     """Print what was made, and what is not as published."""
-    table = Table("list", "annotated", "published", "listed", "missing")
-    for column in table.columns[1:]:
+    table = Table("list", "annotated", "published", "listed", "missing", "paths are relative to")
+    for column in table.columns[1:5]:
         column.justify = "right"
     warnings = list(annotations.warnings)
     for summary in summaries:
@@ -140,6 +155,7 @@ def report(annotations: Annotations, summaries: list[ListSummary], num_files: in
             published,
             f"{summary.listed}",
             f"{len(summary.missing)}",
+            str(media / (summary.folder or "")),
         )
         if summary.official not in (None, summary.annotated):
             warnings.append(
@@ -177,7 +193,7 @@ def main() -> None:
         summaries = write_lists(annotations, find, args.out)
     except ValueError as error:
         sys.exit(f"{args.data_set}: {error}")
-    report(annotations, summaries, len(files))
+    report(annotations, summaries, args.media, len(files))
 
 
 if __name__ == "__main__":

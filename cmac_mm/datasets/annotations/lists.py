@@ -39,12 +39,15 @@ class AnnotationList:
         clips (list[Clip]): What the annotation names, in the order of the list.
         official (int, optional): Published number of entries. Defaults to None: not published.
         limit (int, optional): Keep only this many, the first that are found. Defaults to None: all.
+        folder (str, optional): Take only files in this folder, and list them relative to it.
+            Defaults to None: the folder of all media files.
     """
 
     name: str
     clips: list[Clip]
     official: int | None = None
     limit: int | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class ListSummary:
         listed (int): Entries whose file was found and is in the list.
         missing (list[str]): Entries whose file was not found.
         limit (int | None): Number of entries asked for.
-        files (set[str]): The files in the list.
+        folder (str | None): Folder that the list's paths are relative to.
+        files (set[str]): The files in the list, relative to the folder of all media files.
     """
 
     path: Path
@@ -97,6 +101,7 @@ class ListSummary:
     listed: int
     missing: list[str]
     limit: int | None
+    folder: str | None
     files: set[str]
 
 
@@ -121,22 +126,30 @@ def write_lists(
     """
     summaries, texts = [], []
     for wanted in annotations.lists:
+        prefix = f"{wanted.folder}/" if wanted.folder else ""
         lines, missing, files = [], [], set()
         for clip in wanted.clips:
             path = find(clip)
-            if path is None:
+            if path is None or not path.startswith(prefix):
                 missing.append(str(clip))
                 continue
-            lines.append(_line(path, clip.label))
+            lines.append(_line(path.removeprefix(prefix), clip.label))
             files.add(path)
             if len(lines) == wanted.limit:
                 break
-        path = out_dir / f"{wanted.name}.txt"
-        summary = ListSummary(
-            path, len(wanted.clips), wanted.official, len(lines), missing, wanted.limit, files
-        )
-        summaries.append(summary)
         texts.append(lines)
+        summaries.append(
+            ListSummary(
+                path=out_dir / f"{wanted.name}.txt",
+                annotated=len(wanted.clips),
+                official=wanted.official,
+                listed=len(lines),
+                missing=missing,
+                limit=wanted.limit,
+                folder=wanted.folder,
+                files=files,
+            )
+        )
     if not any(texts):
         example = next((str(clip) for wanted in annotations.lists for clip in wanted.clips), None)
         if example is None:
