@@ -12,14 +12,18 @@ from .localisation import (
     pointing_game,
 )
 from .metrics import CrossModalRetrieval
+from .multi_stage_accuracy import MultiStageAccuracy
 from .results import load_results, save_result
 from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
+from .video_accuracy import VideoAccuracy
 
 __all__ = [
     "ClassRetrieval",
     "CrossModalRetrieval",
     "LocalisationResult",
+    "MultiStageAccuracy",
     "ProbeResult",
+    "VideoAccuracy",
     "band_hit",
     "boxes_in_crop",
     "cached_features",

@@ -1,9 +1,9 @@
 """Encoders, necks, heads, losses, memories and the methods made of them."""
 
 from .backbones import AudioResNet, R2Plus1D
-from .data_preprocessors import AudioVisualDataPreprocessor
+from .data_preprocessors import AudioVisualDataPreprocessor, RecognizerDataPreprocessor
 from .feature_extractor import FeatureExtractor
-from .heads import CMACHead
+from .heads import CMACHead, MaxPoolHead
 from .losses import AttentionConsistencyLoss, MoCoQueueLoss
 from .memories import KeyQueue
 from .necks import CMACNeck
@@ -21,7 +21,9 @@ __all__ = [
     "FeatureExtractor",
     "FrozenRecognizer3D",
     "KeyQueue",
+    "MaxPoolHead",
     "MoCoQueueLoss",
     "PretrainedEncoder",
     "R2Plus1D",
+    "RecognizerDataPreprocessor",
 ]

@@ -3,9 +3,11 @@
 from .acceleration_hook import AccelerationHook
 from .bad_sample_hook import BadSampleHook
 from .deferred_log_hook import DeferredLogHook
+from .freeze_backbone_hook import FreezeBackboneHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .preemption_hook import EXIT_CODE, PreemptionHook
 from .queue_size_hook import QueueSizeHook
+from .result_hook import ResultHook
 from .retrieval_monitor_hook import RetrievalMonitorHook
 from .safe_checkpoint_hook import SafeCheckpointHook
 
@@ -14,9 +16,11 @@ __all__ = [
     "AccelerationHook",
     "BadSampleHook",
     "DeferredLogHook",
+    "FreezeBackboneHook",
     "NonFiniteLossHook",
     "PreemptionHook",
     "QueueSizeHook",
+    "ResultHook",
     "RetrievalMonitorHook",
     "SafeCheckpointHook",
 ]

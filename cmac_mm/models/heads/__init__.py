@@ -1,8 +1,9 @@
 """Heads: what is computed from features and filters."""
 
 from .cmac_head import CMACHead
+from .max_pool_head import MaxPoolHead
 from .multi_stage_linear import MultiStageLinearHead
 from .projection import ProjectionHead
 from .saliency import SaliencyHead
 
-__all__ = ["CMACHead", "MultiStageLinearHead", "ProjectionHead", "SaliencyHead"]
+__all__ = ["CMACHead", "MaxPoolHead", "MultiStageLinearHead", "ProjectionHead", "SaliencyHead"]
