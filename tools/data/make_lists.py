@@ -3,7 +3,8 @@
   python tools/data/make_lists.py ucf101 data/ucf101/videos data/ucf101/ucfTrainTestlist
 
 A list is a text file of lines `path label`, the path relative to the folder of the media files (for
-Kinetics to MEDIA/train, MEDIA/val, where there are such): give that folder as data_prefix in a config. Files are found by name, whatever their suffix and
+Kinetics to its train/ and val/, where there are such): give that folder as data_prefix in a config.
+Files are found by name, whatever their suffix and
 sub-folder, so re-encoded copies fit as well. Entries without a file are written to
 NAME_missing.txt beside the list. Counts are compared with the published ones; a difference is a
 warning, not an error.
@@ -143,8 +144,8 @@ def report(
     annotations: Annotations, summaries: list[ListSummary], media: Path, num_files: int
 ) -> None:
     """Print what was made, and what is not as published."""
-    table = Table("list", "annotated", "published", "listed", "missing", "paths are relative to")
-    for column in table.columns[1:5]:
+    table = Table("list", "annotated", "published", "listed", "missing")
+    for column in table.columns[1:]:
         column.justify = "right"
     warnings = list(annotations.warnings)
     for summary in summaries:
@@ -155,7 +156,6 @@ def report(
             published,
             f"{summary.listed}",
             f"{len(summary.missing)}",
-            str(media / (summary.folder or "")),
         )
         if summary.official not in (None, summary.annotated):
             warnings.append(
@@ -177,6 +177,10 @@ def report(
     console.print(table)
     unlisted = num_files - len(set().union(*(summary.files for summary in summaries)))
     print(f"{num_files} media files on disk, {unlisted} of them in no list")
+    for folder in dict.fromkeys(summary.folder for summary in summaries):
+        names = [summary.path.name for summary in summaries if summary.folder == folder]
+        which = "all lists" if len(names) == len(summaries) else ", ".join(names)
+        print(f"paths are relative to {media / (folder or '')} in {which}")
     print(f"written to {summaries[0].path.parent}")
     if warnings:
         warning_table = Table("differs from what was expected")
