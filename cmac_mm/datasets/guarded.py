@@ -49,9 +49,10 @@ class Guard:
     Tensors and arrays in the result come through shared memory; they are the caller's own. An
     exception of the function is raised here, with the child's traceback as its cause.
 
-    A child starts with random generators (``random``, NumPy, PyTorch) seeded by a draw from this
-    process's NumPy generator, so a replaced one does not repeat the draws of the one before, and
-    the same seed gives the same results.
+    A child starts with random generators (``random``, NumPy, PyTorch) seeded by the state of this
+    process's NumPy generator, which stays as it is, and the number of children before it. So a
+    replaced child does not repeat the draws of the one before, and the same seed gives the same
+    results.
 
     Copies and pickles share nothing but the time limit.
 
@@ -83,7 +84,8 @@ class Guard:
         """
         child: _Child | None = getattr(self._local, "child", None)
         if child is None or not child.alive():
-            child = self._local.child = _Child(function)
+            births = self._local.births = getattr(self._local, "births", 0) + 1
+            child = self._local.child = _Child(function, births)
         try:
             succeeded, result = child.ask(argument, self.time_limit)
         except BaseException:
@@ -99,11 +101,13 @@ class Guard:
 class _Child:
     """A process that answers one question after the other."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], births: int) -> None:
         self._owner = os.getpid()
         self._block = mmap.mmap(-1, _BLOCK_BYTES)
         self._connection, theirs = Pipe()
-        seed = int(np.random.randint(2**32, dtype=np.uint64))
+        state = np.random.get_state()
+        seed = np.random.SeedSequence([*np.random.bytes(16), births])
+        np.random.set_state(state)
         prctl = ctypes.CDLL(None).prctl
         sys.stdout.flush()
         sys.stderr.flush()
@@ -142,7 +146,7 @@ class _Child:
 def _live(
     parent: int,
     prctl: Callable[[int, int], int],
-    seed: int,
+    seed: np.random.SeedSequence,
     function: Callable[[Any], Any],
     connection: Connection,
     block: mmap.mmap,
@@ -159,9 +163,10 @@ def _live(
             signal.signal(signal.Signals[name], signal.SIG_DFL)
         # The threads that the parent's libraries compute with were not copied.
         torch.set_num_threads(1)
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        number = int(seed.generate_state(1)[0])
+        random.seed(number)
+        np.random.seed(number)
+        torch.manual_seed(number)
         _serve(function, connection, block)
         status = 0
     except BaseException:

@@ -239,7 +239,10 @@ def test_random_draws_are_not_repeated_and_follow_the_seed():
         return values
 
     first = run()
+    state = np.random.get_state()[1]
     assert first == run()
+    np.random.seed(5)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)
     for column in zip(*first, strict=True):
         assert len(set(column)) == 4
 
