@@ -63,6 +63,9 @@ def test_two_ranks_train_and_resume(work_dir):
         for path in sorted(work_dir.glob("*/vis_data/scalars.json"))
         for line in path.read_text().splitlines()
     ]
+    looks = [step for step in steps if "monitor/visual_R@1" in step]
+    assert [(look["epoch"], look["step"]) for look in looks] == [(2, 12)]
+    steps = [step for step in steps if step not in looks]
     assert {step["epoch"] for step in steps} == {1, 2}
     assert max(step["step"] for step in steps) == 12  # 52 videos: 6 steps of 2 x 4, twice
     for step in steps:

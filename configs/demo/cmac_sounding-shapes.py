@@ -62,7 +62,7 @@ train_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="ResumableSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     dataset=dict(
         type="AudioVisualDataset",
@@ -92,6 +92,11 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=False, end=20),
     dict(type="CosineAnnealingLR", by_epoch=True, T_max=epochs, convert_to_iter_based=True),
 ]
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=epochs)
+train_cfg = dict(type="ResumableTrainLoop", max_epochs=epochs)
 auto_scale_lr = dict(enable=False, base_batch_size=batch_size)
 default_hooks = dict(logger=dict(interval=10))
+# Every second epoch: how many of 128 test videos find their kind among 256 training videos.
+custom_hooks = [
+    *_base_.custom_hooks,
+    dict(type="RetrievalMonitorHook", interval=2, num_gallery=256, num_query=128),
+]
