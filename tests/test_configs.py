@@ -28,10 +28,11 @@ def test_builds(name):
     for loader in (cfg.get("train_dataloader"), cfg.get("test_dataloader")):
         if loader is None:
             continue
-        for transform in loader.dataset.pipeline:
+        dataset = loader.dataset.get("dataset", loader.dataset)  # inside a RepeatDataset
+        for transform in dataset.pipeline:
             TRANSFORMS.build(transform)
-        assert loader.dataset.type in DATASETS.module_dict
-        clips = next(t for t in loader.dataset.pipeline if t.type == "SampleClips")
+        assert dataset.type in DATASETS.module_dict
+        clips = next(t for t in dataset.pipeline if t.type == "SampleClips")
         if loader is cfg.get("train_dataloader"):
             assert clips.get("num_clips", 1) == (2 if getattr(model, "second_clip", False) else 1)
     for hook in cfg.custom_hooks:
