@@ -191,7 +191,7 @@ def _draw(ax: Axes, key: str, row: SheetRow, mel_frequencies: Tensor) -> None:
     else:
         _mark_band(ax, row.band_hz, mel_frequencies, width, height)
     if key == "log_mel":
-        _frequency_ticks(ax, mel_frequencies, height)
+        frequency_ticks(ax, mel_frequencies, height)
         ax.tick_params(labelsize=8, length=2, colors="dimgrey")
     ax.set(xlim=(0, width), ylim=(height, 0))
 
@@ -239,8 +239,14 @@ def _mark_band(
             ax.plot([0, width], [y, y], color=colour, linewidth=line, clip_on=False)
 
 
-def _frequency_ticks(ax: Axes, mel_frequencies: Tensor, height: int) -> None:
-    """Label the mel axis in Hz."""
+def frequency_ticks(ax: Axes, mel_frequencies: Tensor, height: int) -> None:
+    """Label the mel axis in Hz.
+
+    Args:
+        ax (Axes): Axes whose y runs from 0, the top, to ``height``, the lowest frequency.
+        mel_frequencies (Tensor): Centre of each mel filter, Hz, (num_mels,).
+        height (int): Extent of the axis.
+    """
     low, high = mel_frequencies[0].item(), mel_frequencies[-1].item()
     ticks = [hz for hz in _TICKS_HZ if low <= hz <= high]
     positions = [height * (1 - _mel_position(hz, mel_frequencies)) for hz in ticks]

@@ -4,10 +4,9 @@
 
 A list is a text file of lines `path label`, the path relative to the folder of the media files (for
 Kinetics to its train/ and val/, where there are such): give that folder as data_prefix in a config.
-Files are found by name, whatever their suffix and
-sub-folder, so re-encoded copies fit as well. Entries without a file are written to
-NAME_missing.txt beside the list. Counts are compared with the published ones; a difference is a
-warning, not an error.
+Files are found by name, whatever their suffix and sub-folder, so re-encoded copies fit as well.
+Entries without a file are written to NAME_missing.txt beside the list. Counts are compared with the
+published ones; a difference is a warning, not an error.
 """
 
 import argparse
