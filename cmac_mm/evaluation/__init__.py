@@ -15,20 +15,27 @@ from .metrics import CrossModalRetrieval
 from .multi_stage_accuracy import MultiStageAccuracy
 from .results import load_results, save_result
 from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
+from .sound_classifiers import LinearClassifier, SVMClassifier
+from .sound_protocol import FoldResult, FoldsResult, classify_folds
 from .video_accuracy import VideoAccuracy
 
 __all__ = [
     "ClassRetrieval",
     "CrossModalRetrieval",
+    "FoldResult",
+    "FoldsResult",
+    "LinearClassifier",
     "LocalisationResult",
     "MultiStageAccuracy",
     "ProbeResult",
+    "SVMClassifier",
     "VideoAccuracy",
     "band_hit",
     "boxes_in_crop",
     "cached_features",
     "calibrate_batch_norm",
     "chance_recall",
+    "classify_folds",
     "extract_features",
     "filter_frequencies",
     "instance_recall",
