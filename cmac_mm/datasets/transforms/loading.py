@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
+from string import punctuation
+from urllib.parse import quote
+
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
-from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.fileio import HTTPBackend, LocalBackend, get_file_backend
 
 from ..av_reader import MediaError, MediaFile, read_frames, read_sound
 
@@ -27,7 +31,8 @@ class OpenAudioVisual(BaseTransform):
             ``fileio``. Defaults to None: by the prefix of the file name.
 
     Raises:
-        MediaError: The file does not open, or has no usable stream of a kind asked for.
+        MediaError: The file cannot be fetched, does not open, or has no usable stream of a kind
+            asked for.
     """
 
     def __init__(
@@ -43,11 +48,7 @@ class OpenAudioVisual(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
         filename = str(results["filename"])
-        backend = get_file_backend(filename, backend_args=self.backend_args)
-        try:
-            data = None if isinstance(backend, LocalBackend) else backend.get(filename)
-        except OSError as error:
-            raise MediaError(filename, f"cannot be fetched ({error})") from error
+        data = _fetch(filename, self.backend_args)
         media = MediaFile(filename, data, self.need_video, self.need_audio)
         results["media"] = media
         try:
@@ -190,6 +191,23 @@ class _Pictures:
             self.images = np.empty((self.count, *image.shape), np.uint8)
         for time in times:
             self.images[self.places[time]] = image
+
+
+def _fetch(filename: str, backend_args: dict | None) -> bytes | None:
+    """Content of a file that is not local, None for a local one."""
+    backend = get_file_backend(filename, backend_args=backend_args)
+    if isinstance(backend, LocalBackend):
+        return None
+    # Addresses are ASCII without spaces; names in lists need not be.
+    http = isinstance(backend, HTTPBackend)
+    try:
+        data = backend.get(quote(filename, safe=punctuation) if http else filename)
+    except (OSError, HTTPException, UnicodeError) as error:
+        reason = f"cannot be fetched ({type(error).__name__}: {error})"
+        raise MediaError(filename, reason) from error
+    if data is None:
+        raise MediaError(filename, "cannot be fetched (the storage has no such entry)")
+    return data
 
 
 def _scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
