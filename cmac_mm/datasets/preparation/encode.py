@@ -14,14 +14,6 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from ..av_reader import MediaFile, read_frames, read_sound
 
 SAMPLE_RATE = 24000
-# tune=fastdecode (no CABAC, no deblocking) makes decoding cheap. B-frames that no other frame
-# refers to (b-pyramid=none, always three of them) are skipped on the way from a key frame to the
-# clip. Measured: tools/data/README.md.
-_X264 = {
-    "preset": "medium",
-    "tune": "fastdecode",
-    "x264-params": "bframes=3:b-adapt=0:b-pyramid=none:scenecut=0:open-gop=0",
-}
 # All of the 12 kHz that the sampling rate allows: the encoder's own limit is lower.
 _AAC = {"aac_coder": "fast", "cutoff": "12000"}
 _AAC_BIT_RATE = 64_000
@@ -62,6 +54,22 @@ class EncodeSettings:
     def rate(self) -> Fraction:
         """Frames per second as a fraction; 29.97 is 30000/1001."""
         return Fraction(self.fps).limit_denominator(1001)
+
+    @property
+    def x264(self) -> dict[str, str]:
+        """Options of x264.
+
+        ``fastdecode`` leaves out what is slow to decode (CABAC, the deblocking filter). No frame
+        refers to a B-frame (``b-pyramid=none``) and of four frames three are such, so a reader may
+        skip those on the way from a key frame to a clip. Measured in tools/data/README.md.
+        """
+        return {
+            "preset": "medium",
+            "tune": "fastdecode",
+            "crf": str(self.crf),
+            "g": str(self.key_interval),
+            "x264-params": "bframes=3:b-adapt=0:b-pyramid=none",
+        }
 
 
 def encode_video(source: Path, target: Path, settings: EncodeSettings) -> bool:
@@ -209,9 +217,8 @@ def _write(
     rate = settings.rate
     options = {"movflags": "+faststart"}
     with av.open(f"file:{path}", "w", format="mp4", options=options) as out:
-        video = out.add_stream("libx264", rate=rate, options={**_X264, "crf": str(settings.crf)})
+        video = out.add_stream("libx264", rate=rate, options=settings.x264)
         video.width, video.height, video.pix_fmt = pictures.width, pictures.height, "yuv420p"
-        video.gop_size = settings.key_interval
         context = video.codec_context
         context.thread_count = 1
         context.time_base = 1 / rate
