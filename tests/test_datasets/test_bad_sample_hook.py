@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,53 +30,60 @@ class MeanBrightness(BaseModel):
         return dict(loss=(self.weight * inputs["imgs"].float().mean()).sum())
 
 
-@pytest.mark.parametrize("by_epoch", [True, False])
-@pytest.mark.parametrize("workers", [0, 2])
-def test_training_leaves_a_list(tmp_path, by_epoch, workers):
-    for i in range(3):
-        write_video(tmp_path / f"good{i}.mp4", seconds=1, flashes=(5, 15))
-    (tmp_path / "bad.mp4").write_text("no")
-    write_video(tmp_path / "silent.mp4", seconds=1)
-    names = ["good0.mp4", "bad.mp4", "good1.mp4", "silent.mp4", "good2.mp4", "gone.mp4"]
-    ann_file = tmp_path / "list.txt"
-    ann_file.write_text("\n".join(names))
+def train(folder: Path, loop: dict, workers: int, **kwargs: object) -> None:
+    """Train on the videos of ``list.txt`` in the folder."""
+    MODELS.register_module(module=MeanBrightness, force=True)
     dataset = dict(
         type="AudioVisualDataset",
-        ann_file=str(ann_file),
-        data_prefix=dict(video=str(tmp_path)),
+        ann_file=str(folder / "list.txt"),
+        data_prefix=dict(video=str(folder)),
         pipeline=[
             dict(type="OpenAudioVisual"),
             dict(type="SampleClips", duration=0.5),
             dict(type="DecodeAudioVisual", fps=4, silence_db=-80.0),
             dict(type="PackAudioVisual"),
         ],
+        **kwargs,
     )
+    runner = Runner(
+        model=dict(type="MeanBrightness"),
+        work_dir=str(folder / "work"),
+        train_dataloader=dict(
+            dataset=dict(type="RepeatDataset", times=2, dataset=dataset),
+            batch_size=2,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            sampler=dict(type="DefaultSampler", shuffle=True),
+            collate_fn=dict(type="default_collate"),
+        ),
+        train_cfg=loop,
+        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
+        custom_hooks=[dict(type="BadSampleHook")],
+        randomness=dict(seed=0),
+        experiment_name=f"bad_samples_{loop['type']}_{workers}",
+        default_scope="mmaction",
+    )
+    runner.train()
+
+
+@pytest.mark.parametrize(
+    ("by_epoch", "workers", "time_limit"),
+    [(True, 0, None), (True, 0, 60), (True, 2, None), (True, 2, 60), (False, 0, None)],
+)
+def test_training_leaves_a_list(tmp_path, by_epoch, workers, time_limit):
+    for i in range(3):
+        write_video(tmp_path / f"good{i}.mp4", seconds=1, flashes=(5, 15))
+    (tmp_path / "bad.mp4").write_text("no")
+    write_video(tmp_path / "silent.mp4", seconds=1)
+    names = ["good0.mp4", "bad.mp4", "good1.mp4", "silent.mp4", "good2.mp4", "gone.mp4"]
+    (tmp_path / "list.txt").write_text("\n".join(names))
     loop = (
         dict(type="EpochBasedTrainLoop", max_epochs=2)
         if by_epoch
         else dict(type="IterBasedTrainLoop", max_iters=8)
     )
     with DefaultScope.overwrite_default_scope("mmaction"):
-        MODELS.register_module(module=MeanBrightness, force=True)
-        runner = Runner(
-            model=dict(type="MeanBrightness"),
-            work_dir=str(tmp_path / "work"),
-            train_dataloader=dict(
-                dataset=dict(type="RepeatDataset", times=2, dataset=dataset),
-                batch_size=2,
-                num_workers=workers,
-                persistent_workers=workers > 0,
-                sampler=dict(type="DefaultSampler", shuffle=True),
-                collate_fn=dict(type="default_collate"),
-            ),
-            train_cfg=loop,
-            optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
-            custom_hooks=[dict(type="BadSampleHook")],
-            randomness=dict(seed=0),
-            experiment_name=f"bad_samples_{by_epoch}_{workers}",
-            default_scope="mmaction",
-        )
-        runner.train()
+        train(tmp_path, loop, workers, time_limit=time_limit)
     assert "BadSampleHook" in HOOKS.module_dict
     lines = (tmp_path / "work" / "bad_files.txt").read_text().splitlines()
     assert [Path(line.split("\t")[0]).name for line in lines] == [
@@ -83,3 +94,37 @@ def test_training_leaves_a_list(tmp_path, by_epoch, workers):
     log = next((tmp_path / "work").glob("*/*.log")).read_text()
     assert "3 bad files so far" in log
     assert "samples were replaced" in log
+
+
+TRAIN = """
+import sys
+from pathlib import Path
+from test_bad_sample_hook import train
+train(Path(sys.argv[1]), dict(type="EpochBasedTrainLoop", max_epochs=1), 2, time_limit=60)
+"""
+
+
+def test_training_on_bad_files_alone_stops_with_an_error(tmp_path):
+    """As a process, with two workers: its exit status tells."""
+    (tmp_path / "bad.mp4").write_text("no")
+    write_video(tmp_path / "silent.mp4", seconds=1)
+    (tmp_path / "list.txt").write_text("bad.mp4\nsilent.mp4\ngone.mp4\n")
+    tests = Path(__file__).parent
+    result = subprocess.run(
+        [sys.executable, "-c", TRAIN, str(tmp_path)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(tests), str(tests.parents[1])]),
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert result.returncode != 0
+    pattern = (
+        r"RuntimeError: .*101 samples of \S*list\.txt in a row \(3 different files\) were refused; "
+        r"the last one: .*check_videos\.py"
+    )
+    assert re.search(pattern, result.stderr, re.DOTALL), result.stderr[-3000:]
