@@ -27,7 +27,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type="DefaultSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
-    dataset=dict(type=dataset_type, pipeline=train_pipeline),
+    # A file whose decoder hangs for a minute, or crashes, is replaced like any bad one.
+    dataset=dict(type=dataset_type, pipeline=train_pipeline, time_limit=60),
 )
 test_dataloader = dict(
     batch_size=4,
