@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 _GUESSED_LENGTH = ("mp3", "aac", "ac3", "h264", "hevc", "m4v", "mpegvideo")
 # How far before the end the last packets are looked for, in seconds.
 _TAIL = 10.0
+# Opens an MP4 by its header alone. FFmpeg would open the decoders and decode some pictures to learn
+# what this header says already, which takes as long as all else in opening, and more for large
+# pictures.
+_HEADER_ALONE = {
+    "format": "mp4",
+    "container_options": {"codec_whitelist": "none", "probesize": "32", "fpsprobesize": "0"},
+}
 
 
 class MediaError(ValueError):
@@ -73,9 +81,14 @@ class MediaFile:
         self.container: InputContainer | None = None
         self.video: VideoStream | None = None
         self.audio: AudioStream | None = None
+        self.counted = False
+        """Whether frame times come from counting decoded frames, as AVI has no time stamps."""
+        self.origin = 0.0
+        """Time 0 of the common clock on the container's own clock, in seconds."""
         self._duration: float | None = None
         try:
-            self.reopen()
+            if not self._open_by_header():
+                self.reopen()
         except BaseException:
             self.close()
             raise
@@ -83,20 +96,58 @@ class MediaFile:
     def reopen(self) -> None:
         """Open the file (again), so that reading starts at its first packet."""
         self.close()
+        try:
+            self._open({})
+        except (FFmpegError, OSError) as error:
+            raise self.error(f"cannot be opened ({_explain(error)})") from error
+        self._set_up()
+
+    def _open_by_header(self) -> bool:
+        """Open an MP4 quickly; False, if this is none or its header leaves anything open."""
+        if self._data is None:
+            try:
+                with Path(self.filename).open("rb") as file:
+                    head = file.read(8)
+            except OSError:
+                return False
+        else:
+            head = self._data[:8]
+        if head[4:] != b"ftyp":
+            return False
+        try:
+            self._open(_HEADER_ALONE)
+        except (FFmpegError, OSError):
+            return False
+        streams = self.container.streams
+        if len(streams.video) > 1 or len(streams.audio) > 1:
+            return False  # which one is best depends on what they hold
+        for stream in (*streams.video, *streams.audio):
+            # A fragmented file's header holds no samples.
+            if stream.start_time is None or not stream.duration or not len(stream.index_entries):
+                return False
+        try:
+            self._set_up()
+        except MediaError:
+            return False  # only a closer look refuses a file
+        return True
+
+    def _open(self, options: dict[str, object]) -> None:
         # "file:" keeps a colon in a name from being taken for a protocol.
         local = f"file:{self.filename}"
         source = local if self._data is None else io.BytesIO(self._data)
-        try:
-            # Real files carry metadata in any encoding; nothing here needs it.
-            self.container = av.open(source, metadata_errors="ignore")
-        except (FFmpegError, OSError) as error:
-            raise self.error(f"cannot be opened ({_explain(error)})") from error
+        # Real files carry metadata in any encoding; nothing here needs it.
+        self.container = av.open(source, metadata_errors="ignore", **options)
+
+    def _set_up(self) -> None:
         need_video, need_audio = self._wanted
         self.video = self._choose("video") if need_video else None
         self.audio = self._choose("audio") if need_audio else None
         for stream in self.container.streams:
             if stream is not self.video and stream is not self.audio:
                 stream.discard = Discard.all
+        self.counted = self.container.format.name == "avi"
+        stream = self.video or self.audio
+        self.origin = 0.0 if self.counted else float((stream.start_time or 0) * stream.time_base)
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
@@ -125,17 +176,6 @@ class MediaFile:
         except FFmpegError as error:
             raise self.error(f"the {kind} decoder does not open ({_explain(error)})") from error
         return stream
-
-    @property
-    def counted(self) -> bool:
-        """Whether frame times come from counting decoded frames, as AVI has no time stamps."""
-        return self.container.format.name == "avi"
-
-    @property
-    def origin(self) -> float:
-        """Time 0 of the common clock on the container's own clock, in seconds."""
-        stream = self.video or self.audio
-        return 0.0 if self.counted else float((stream.start_time or 0) * stream.time_base)
 
     def packets(self, stream: Stream) -> Iterator[av.Packet]:
         """Packets of a stream from the current position; those of the other are not even read."""

