@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 _MMCV_MINIMUM, _MMCV_LIMIT = "2.0.0rc4", "2.2.0"
@@ -34,6 +35,8 @@ def apply() -> None:
     _resolve_own_config_names()
     _load_checkpoints_weights_only()
     _sync_only_norm_statistics()
+    _resume_from_complete_checkpoints()
+    _synchronise_batch_norm_on_cpu()
 
 
 def _require_cv2() -> None:
@@ -177,3 +180,35 @@ def _on_norm_statistics(method: Callable) -> Callable:
         method(hook, types.SimpleNamespace(model=model))
 
     return wrapper
+
+
+def _resume_from_complete_checkpoints() -> None:
+    """Let automatic resuming find the newest complete checkpoint.
+
+    mmengine believes the note `last_checkpoint`, which a killed run leaves empty or pointing at
+    half a file.
+    """
+    import mmengine.runner.runner
+
+    from .utils.resume import latest_checkpoint
+
+    mmengine.runner.runner.find_latest_checkpoint = latest_checkpoint
+
+
+def _synchronise_batch_norm_on_cpu() -> None:
+    """Let torch's SyncBatchNorm train on CPU, where it refuses to work.
+
+    What several GPUs compute can then be checked without one.
+    """
+    from .utils.sync_batch_norm import sync_batch_norm
+
+    forward = nn.SyncBatchNorm.forward
+
+    @functools.wraps(forward)
+    def forward_anywhere(module: nn.SyncBatchNorm, x: torch.Tensor) -> torch.Tensor:
+        several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
+        if x.device.type == "cpu" and module.training and several:
+            return sync_batch_norm(module, x)
+        return forward(module, x)
+
+    nn.SyncBatchNorm.forward = forward_anywhere

@@ -28,3 +28,4 @@ test_dataloader = dict(
     num_workers=num_workers,
     dataset=dict(ann_file=ann_file_val, data_prefix=dict(video=video_dir_val)),
 )
+default_hooks = dict(checkpoint=dict(interval_iters=500))

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Train on a Slurm cluster.
+# Train on a Slurm cluster: submits a job that is requeued, and resumes, when it is pre-empted or
+# runs into its time limit.
 #   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options of tools/train.py]
-# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (5) and SRUN_ARGS (more options of srun) may be set.
+# GPUS (8), GPUS_PER_NODE (8), CPUS_PER_TASK (10), SBATCH_ARGS and SRUN_ARGS (more options of sbatch
+# and srun) may be set. The log is JOB_NAME-JOB_ID.log.
 set -euo pipefail
 
 if [ $# -lt 3 ]; then
@@ -16,8 +18,26 @@ gpus_per_node=${GPUS_PER_NODE:-8}
 if [ "$gpus_per_node" -gt "$gpus" ]; then
     gpus_per_node=$gpus
 fi
+read -ra sbatch_args <<<"${SBATCH_ARGS:-}"
 read -ra srun_args <<<"${SRUN_ARGS:-}"
-exec srun --partition "$partition" --job-name "$job_name" --gres "gpu:$gpus_per_node" \
-    --ntasks "$gpus" --ntasks-per-node "$gpus_per_node" --cpus-per-task "${CPUS_PER_TASK:-5}" \
-    --kill-on-bad-exit=1 "${srun_args[@]}" \
-    python -u "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher slurm "$@"
+
+# Two minutes before the time limit the ranks get SIGUSR1, at pre-emption SIGTERM. They save and end
+# with 75; then the job goes back into the queue. A restarted job finds its checkpoint by --resume.
+sbatch --partition "$partition" --job-name "$job_name" --gres "gpu:$gpus_per_node" \
+    --ntasks "$gpus" --ntasks-per-node "$gpus_per_node" --cpus-per-task "${CPUS_PER_TASK:-10}" \
+    --signal USR1@120 --requeue --open-mode append --output "$job_name-%j.log" \
+    "${sbatch_args[@]}" <<EOF
+#!/usr/bin/env bash
+trap : TERM  # wait for the ranks
+status=0
+srun --kill-on-bad-exit=0 --wait=60 $(printf ' %q' "${srun_args[@]}" \
+    python -u "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher slurm --resume "$@") &
+while kill -0 \$! 2>/dev/null; do
+    status=0
+    wait \$! || status=\$?
+done
+if [ "\$status" = 75 ]; then
+    scontrol requeue "\$SLURM_JOB_ID"
+fi
+exit "\$status"
+EOF

@@ -24,7 +24,13 @@ def parse_args() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="go on from a checkpoint; without a path, from the latest in the work folder if any",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision (GPU only)")
+    parser.add_argument(
+        "--amp",
+        nargs="?",
+        const="bf16",
+        choices=["bf16", "fp16"],
+        help="mixed precision: bfloat16, on GPU or CPU, or float16 with loss scaling, on GPU (bf16)",
+    )
     parser.add_argument(
         "--no-validate", action="store_true", help="do not evaluate during training"
     )
@@ -73,10 +79,13 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
 
     if args.amp:
         kind = cfg.optim_wrapper.get("type", "OptimWrapper")
-        if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+        if kind not in ("OptimWrapper", "AmpOptimWrapper", "BFloat16OptimWrapper"):
             raise ValueError(f"--amp replaces an OptimWrapper, but optim_wrapper is {kind}")
-        cfg.optim_wrapper.type = "AmpOptimWrapper"
-        cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
+        if args.amp == "bf16":
+            cfg.optim_wrapper.type = "BFloat16OptimWrapper"
+        else:
+            cfg.optim_wrapper.type = "AmpOptimWrapper"
+            cfg.optim_wrapper.setdefault("loss_scale", "dynamic")
 
     if args.no_validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
@@ -101,7 +110,11 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options)
     merge_args(cfg, args)
     setup_launcher(cfg, args.launcher)
-    Runner.from_cfg(cfg).train()
+    try:
+        Runner.from_cfg(cfg).train()
+    except SystemExit:  # all ranks leave on request, see PreemptionHook
+        shut_down()
+        raise
     shut_down()
 
 

@@ -3,7 +3,7 @@
 from .audio_clip_dataset import AudioClipDataset
 from .audio_visual_dataset import AudioVisualDataset
 from .av_reader import MediaError, MediaFile
-from .retrieval_dataset import RetrievalDataset
+from .resumable_sampler import ResumableSampler
 from .retrieval_dataset import RetrievalDataset
 from .transforms import (
     CropAudio,
@@ -29,7 +29,7 @@ __all__ = [
     "OpenAudioVisual",
     "PackAudioVisual",
     "PerClip",
-    "RetrievalDataset",
+    "ResumableSampler",
     "RetrievalDataset",
     "SampleClips",
     "SpecAugment",

@@ -11,9 +11,11 @@ from mmaction.registry import DATASETS
 from mmengine.fileio import list_from_file
 from mmengine.logging import print_log
 
+from ..utils import seed_all
 from .av_reader import MediaError
 from .bad_files import BadFileLog
 from .guarded import Guard, ProcessLost
+from .resumable_sampler import SampleIndex
 
 _HINT = "tools/data/check_videos.py writes a list of the good files"
 
@@ -130,6 +132,9 @@ class AudioVisualDataset(BaseActionDataset):
     def prepare_data(self, idx: int) -> dict:
         """Run the pipeline on a sample; its file is closed whatever happens."""
         results = self.get_data_info(idx)
+        if isinstance(idx, SampleIndex):
+            seed_all(idx.seed)
+            results.update(sample_seed=idx.seed, global_batch_size=idx.global_batch_size)
         try:
             return self.pipeline(results)
         finally:
@@ -141,6 +146,8 @@ class AudioVisualDataset(BaseActionDataset):
         """A sample, or in training another one in place of one that is refused."""
         if not self._fully_initialized:
             self.full_init()
+        if isinstance(idx, SampleIndex):
+            seed_all(idx.seed)  # decides what comes in place of a bad file
         if self.test_mode or self.on_error == "raise":
             try:
                 return self._load(idx)
@@ -155,7 +162,8 @@ class AudioVisualDataset(BaseActionDataset):
             if self.bad_files.add(refused.filename, refused.reason):
                 print_log(f"Replaced a sample: {refused}", logger="current", level=WARNING)
             files.add(refused.filename)
-            idx = self._rand_another()
+            another = self._rand_another()
+            idx = idx.moved_to(another) if isinstance(idx, SampleIndex) else another
         raise RuntimeError(
             f"{self.max_refetch + 1} samples of {self.ann_file} in a row ({len(files)} different "
             f"files) were refused; the last one: {refused}. Are the list and data_prefix right? "

@@ -31,6 +31,10 @@ class SampleIndex(int):
         self.global_batch_size = global_batch_size
         return self
 
+    def moved_to(self, index: int) -> SampleIndex:
+        """Another sample in the same place, with its own random choices."""
+        return SampleIndex(index, (self.seed + 1) % 2**32, self.global_batch_size)
+
     def __reduce__(self) -> tuple:
         """Go to a worker process as a whole."""
         return SampleIndex, (int(self), self.seed, self.global_batch_size)

@@ -1,9 +1,14 @@
 """Layers shared by several networks."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 
 class SafeConv3d(nn.Conv3d):
@@ -39,3 +44,34 @@ class SafeConv3d(nn.Conv3d):
 def global_average_pool(feature_map: Tensor) -> Tensor:
     """Mean over all positions: `(B, C, ...)` to `(B, C)`."""
     return feature_map.flatten(2).mean(dim=2)
+
+
+def run_checkpointed(module: nn.Module, x: Tensor) -> Tensor:
+    """Apply a module without keeping what is inside for the backward pass, which runs it again.
+
+    Batch norm statistics are updated in the first run only: twice would be another momentum.
+
+    Args:
+        module (nn.Module): What to apply.
+        x (Tensor): Its input.
+
+    Returns:
+        Tensor: Its output.
+    """
+
+    def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+        return nullcontext(), _frozen_statistics(module)
+
+    return checkpoint(module, x, use_reentrant=False, context_fn=contexts)
+
+
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

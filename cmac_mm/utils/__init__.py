@@ -4,7 +4,7 @@ from .checkpoint import list_mismatches, load_checkpoint, load_weights, weights_
 from .config import config_path, load_config
 from .files import write_bytes, write_text
 from .parallel import Failure, default_workers, run_parallel
-from .random_state import fixed_random_state
+from .random_state import fixed_random_state, seed_all
 from .resume import latest_checkpoint
 from .setup_env import setup_launcher, shut_down
 from .split import split_sizes
@@ -20,6 +20,7 @@ __all__ = [
     "load_config",
     "load_weights",
     "run_parallel",
+    "seed_all",
     "setup_launcher",
     "shut_down",
     "split_sizes",

@@ -8,6 +8,17 @@ import numpy as np
 import torch
 
 
+def seed_all(seed: int) -> None:
+    """Seed Python's, numpy's and torch's random generators, on all devices.
+
+    Args:
+        seed (int): The seed, 0 to 2^32 - 1.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def fixed_random_state(seed: int) -> Iterator[None]:
     """Seed Python's, numpy's and torch's random generators for a block, and restore them after it.

@@ -131,9 +131,12 @@ def test_train_flags(monkeypatch):
         monkeypatch, "--seed", "0", "--diff-rank-seed", "--deterministic", "--amp", "--no-validate"
     )
     assert cfg.randomness == {"seed": 0, "diff_rank_seed": True, "deterministic": True}
+    assert cfg.optim_wrapper.type == "BFloat16OptimWrapper"
+    assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
+
+    cfg = merged(monkeypatch, "--amp", "fp16")
     assert cfg.optim_wrapper.type == "AmpOptimWrapper"
     assert cfg.optim_wrapper.loss_scale == "dynamic"
-    assert cfg.val_cfg is cfg.val_dataloader is cfg.val_evaluator is None
 
     cfg = merged(monkeypatch, "--auto-scale-lr", "--resume", "--work-dir", "x y")
     assert cfg.auto_scale_lr.enable
@@ -193,23 +196,41 @@ def test_launch_scripts_show_their_usage(script, tmp_path):
     assert output.startswith(f"usage: bash tools/{script}")
 
 
-def test_slurm_train_passes_everything_on(tmp_path):
-    srun = tmp_path / "bin/srun"
-    srun.parent.mkdir()
-    srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    srun.chmod(0o755)
+def programs(folder, **scripts):
+    """Stand-ins for the programs of a cluster, which note what they are given."""
+    for name, text in scripts.items():
+        path = folder / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {name}.txt\n{text}\n')
+        path.chmod(0o755)
+    return f"{folder / 'bin'}:{os.environ['PATH']}"
+
+
+@pytest.mark.parametrize(("ends_with", "requeued"), [(0, False), (1, False), (75, True)])
+def test_slurm_train_submits_a_job_that_requeues_itself(tmp_path, ends_with, requeued):
+    path = programs(tmp_path, sbatch="cat > job.sh", srun=f"exit {ends_with}", scontrol="")
     code, output = run(
         *("bash", ROOT / "tools/slurm_train.sh", "gpu", "job name", "my config.py", "--amp"),
         cwd=tmp_path,
-        PATH=f"{srun.parent}:{os.environ['PATH']}",
+        PATH=path,
         GPUS="4",
         SRUN_ARGS="--mem 64G",
+        SBATCH_ARGS="--time 24:00:00",
     )
     assert code == 0, output
-    assert output.splitlines() == [
+    assert (tmp_path / "sbatch.txt").read_text().splitlines() == [
         *("--partition", "gpu", "--job-name", "job name", "--gres", "gpu:4"),
-        *("--ntasks", "4", "--ntasks-per-node", "4", "--cpus-per-task", "5"),
-        *("--kill-on-bad-exit=1", "--mem", "64G"),
-        *("python", "-u", str(ROOT / "tools/train.py"), "my config.py"),
-        *("--launcher", "slurm", "--amp"),
+        *("--ntasks", "4", "--ntasks-per-node", "4", "--cpus-per-task", "10"),
+        *("--signal", "USR1@120", "--requeue", "--open-mode", "append"),
+        *("--output", "job name-%j.log", "--time", "24:00:00"),
     ]
+    code, output = run("bash", "job.sh", cwd=tmp_path, PATH=path, SLURM_JOB_ID="123")
+    assert code == ends_with, output
+    assert (tmp_path / "srun.txt").read_text().splitlines() == [
+        *("--kill-on-bad-exit=0", "--wait=60", "--mem", "64G"),
+        *("python", "-u", str(ROOT / "tools/train.py"), "my config.py"),
+        *("--launcher", "slurm", "--resume", "--amp"),
+    ]
+    assert (tmp_path / "scontrol.txt").exists() == requeued
+    if requeued:
+        assert (tmp_path / "scontrol.txt").read_text().split() == ["requeue", "123"]

@@ -44,16 +44,12 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.interval_iters = interval_iters
         self._due = False
-        self._resumed_position: dict[str, int] | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Remove what a killed run has left half written, and resume the position."""
+        """Remove what a killed run has left half written."""
         super().before_train(runner)
         if is_main_process() and self.backend_args == dict(backend="atomic"):
             remove_stale(self.out_dir, "*.pth")
-        position = self._resumed_position if runner._resume else None
-        if position is not None and isinstance(runner.train_loop, ResumableTrainLoop):
-            runner.train_loop.restore(**position)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the position inside the epoch."""
@@ -63,8 +59,10 @@ class SafeCheckpointHook(CheckpointHook):
             meta["position"] = dict(epoch=meta["epoch"], samples_done=loop.samples_done)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the position until the loop starts."""
-        self._resumed_position = checkpoint.get("meta", {}).get("position")
+        """Hand the position to the loop of a run that is resumed."""
+        position = checkpoint.get("meta", {}).get("position")
+        if runner._resume and position and isinstance(runner.train_loop, ResumableTrainLoop):
+            runner.train_loop.resume_from = position
 
     def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
         """Save if it is due, between two updates of the weights."""

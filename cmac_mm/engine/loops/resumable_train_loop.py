@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from mmaction.registry import LOOPS
 from mmengine.dist import get_rank
-from mmengine.runner import EpochBasedTrainLoop, Runner, set_random_seed
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from ...datasets.resumable_sampler import ResumableSampler
+from ...utils import seed_all
 from .transfer import on_device
 
 
@@ -54,6 +56,8 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         sampler.bind(dataloader.batch_size, dataloader.drop_last)
         dataloader.worker_init_fn = partial(_start_worker, dataloader.worker_init_fn)
         self.sampler = sampler
+        # The epoch, and the value of `samples_done`, to go on from.
+        self.resume_from: dict[str, int] | None = None
         self._start_batch = 0
         self._samples_done = 0
         super().__init__(runner, dataloader, max_epochs, **kwargs)
@@ -69,17 +73,14 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         """Samples of all ranks in this epoch, the step that is under way included."""
         return self._samples_done
 
-    def restore(self, epoch: int, samples_done: int) -> None:
-        """Go to where another run was.
-
-        Args:
-            epoch (int): Epoch, from 0.
-            samples_done (int): :attr:`samples_done` of that epoch.
-        """
-        batch = -(-samples_done // self.sampler.global_batch_size)
-        self._epoch = epoch
-        self._start_batch = min(batch, self.sampler.num_batches)
-        self._iter = self._epoch * self.sampler.num_batches + self._start_batch
+    def run(self) -> nn.Module:
+        """Train, from where another run was if :attr:`resume_from` says so."""
+        if self.resume_from is not None:
+            batch = -(-self.resume_from["samples_done"] // self.sampler.global_batch_size)
+            self._epoch = self.resume_from["epoch"]
+            self._start_batch = min(batch, self.sampler.num_batches)
+            self._iter = self._epoch * self.sampler.num_batches + self._start_batch
+        return super().run()
 
     def run_epoch(self) -> None:
         """Iterate one epoch, from where it was left."""
@@ -92,7 +93,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self.runner.optim_wrapper.initialize_count_status(self.runner.model, start, num_batches)
         if start < num_batches:
             for index, batch in enumerate(on_device(self.dataloader), start):
-                set_random_seed(_mix(self.seed, self._iter, get_rank()))
+                seed_all(_mix(self.seed, self._iter, get_rank()))
                 done = (index + 1) * global_batch
                 self._samples_done = min(done, self.sampler.num_samples)
                 self.run_iter(index, batch)

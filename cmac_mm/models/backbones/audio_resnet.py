@@ -9,6 +9,8 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torchvision.models.resnet import BasicBlock
 
+from ..layers import run_checkpointed
+
 _STAGE_BLOCKS = {9: (1, 1, 1, 1), 18: (2, 2, 2, 2)}
 
 
@@ -25,6 +27,8 @@ class AudioResNet(BaseModule):
             for small runs. Default: 64.
         strides (Sequence[int]): Stride of each stage. Default: (1, 2, 2, 2).
         out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
+        with_cp (bool): Gradient checkpointing: keep only the residual blocks' inputs for the
+            backward pass and run the blocks again there. Less memory, more time. Default: False.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
             ``PretrainedEncoder``, after Kaiming (fan out) for convolutions, as torchvision has it.
             Default: None.
@@ -41,6 +45,7 @@ class AudioResNet(BaseModule):
         base_channels: int = 64,
         strides: Sequence[int] = (1, 2, 2, 2),
         out_indices: Sequence[int] = (3,),
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         if depth not in _STAGE_BLOCKS:
@@ -58,6 +63,7 @@ class AudioResNet(BaseModule):
             ]
         )
         self.out_indices = tuple(out_indices)
+        self.with_cp = with_cp
         self.out_channels = base_channels * 8
 
         self.conv1 = nn.Conv2d(1, base_channels, 7, stride=2, padding=3, bias=False)
@@ -100,7 +106,9 @@ class AudioResNet(BaseModule):
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         outs = []
         for index in range(4):
-            x = getattr(self, f"layer{index + 1}")(x)
+            for block in getattr(self, f"layer{index + 1}"):
+                saving = self.with_cp and torch.is_grad_enabled()
+                x = run_checkpointed(block, x) if saving else block(x)
             if index in self.out_indices:
                 outs.append(x)
         return outs[0] if len(outs) == 1 else tuple(outs)

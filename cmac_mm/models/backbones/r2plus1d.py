@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 from torchvision.models.video.resnet import BasicBlock
 
-from ..layers import SafeConv3d
+from ..layers import SafeConv3d, run_checkpointed
 
 _STEM_MID_CHANNELS = 45  # for 64 channels, as torchvision and Caffe2 have it
 
@@ -119,6 +119,8 @@ class R2Plus1D(BaseModule):
             Default: those of ``depth``.
         strides (Sequence[int]): Stride in time and space of each stage. Default: (1, 2, 2, 2).
         out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
+        with_cp (bool): Gradient checkpointing: keep only the residual blocks' inputs for the
+            backward pass and run the blocks again there. Less memory, more time. Default: False.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
             ``PretrainedEncoder``, after Kaiming (fan out) for convolutions, as torchvision has it.
             Default: None.
@@ -137,6 +139,7 @@ class R2Plus1D(BaseModule):
         stage_blocks: Sequence[int] | None = None,
         strides: Sequence[int] = (1, 2, 2, 2),
         out_indices: Sequence[int] = (3,),
+        with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         if variant not in ("torchvision", "caffe2", "avid"):
@@ -159,6 +162,7 @@ class R2Plus1D(BaseModule):
             ]
         )
         self.out_indices = tuple(out_indices)
+        self.with_cp = with_cp
         self.out_channels = base_channels * 8
 
         stem_name, stem = self._make_stem(variant, base_channels)
@@ -232,7 +236,9 @@ class R2Plus1D(BaseModule):
         x = getattr(self, self._stem_name)(x)
         outs = []
         for index, name in enumerate(self._stage_names):
-            x = getattr(self, name)(x)
+            for block in getattr(self, name):
+                saving = self.with_cp and torch.is_grad_enabled()
+                x = run_checkpointed(block, x) if saving else block(x)
             if index in self.out_indices:
                 outs.append(x)
         return outs[0] if len(outs) == 1 else tuple(outs)

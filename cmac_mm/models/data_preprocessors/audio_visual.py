@@ -1,10 +1,12 @@
 """Device side of the input: normalisation and colour jitter."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from mmaction.registry import MODELS
 from mmengine.model import BaseDataPreprocessor
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -67,14 +69,23 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
                 imgs = imgs.contiguous(memory_format=torch.channels_last_3d)
             imgs = imgs.float()
             if training and self.jitter is not None:
-                imgs = self._jitter_clips(imgs)
+                imgs = self._jitter_clips(imgs, data.get("data_samples"))
             inputs["imgs"] = (imgs - self.mean) / self.std
         if "audio" in inputs:
             inputs["audio"] = (inputs["audio"] - self.audio_mean) / self.audio_std
         return {**data, "inputs": inputs}
 
-    def _jitter_clips(self, imgs: Tensor) -> Tensor:
-        """One draw of the colour jitter for each clip of `(..., 3, T, H, W)`."""
-        clips = imgs.flatten(0, -5).transpose(1, 2) / 255
-        jittered = torch.stack([self.jitter(clip) for clip in clips]) * 255
-        return jittered.transpose(1, 2).view_as(imgs)
+    def _jitter_clips(
+        self, imgs: Tensor, data_samples: Sequence[BaseDataElement] | None
+    ) -> Tensor:
+        """One draw of the colour jitter for each clip of `(B, ..., 3, T, H, W)`."""
+        clips = imgs.transpose(-4, -3) / 255  # torchvision wants the colours behind the time
+        for index, sample in enumerate(clips.unbind()):
+            # A draw of the sample's own: the same on whichever rank it is.
+            seed = data_samples[index].get("sample_seed") if data_samples else None
+            with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
+                if seed is not None:
+                    torch.default_generator.manual_seed(seed)
+                for clip in sample.unbind() if sample.ndim == 5 else [sample]:
+                    clip.copy_(self.jitter(clip))
+        return (clips * 255).transpose(-4, -3)

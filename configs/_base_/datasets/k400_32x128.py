@@ -25,7 +25,7 @@ train_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="ResumableSampler", shuffle=True),
     collate_fn=dict(type="default_collate"),
     # A file whose decoder hangs for a minute, or crashes, is replaced like any bad one.
     dataset=dict(type=dataset_type, pipeline=train_pipeline, time_limit=60),

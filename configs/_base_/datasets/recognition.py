@@ -1,5 +1,5 @@
 # Loaders for fine-tuning; the pipelines and the lists come with the files that build on this one.
-# With `times=10` an epoch has ten clips of each video, each drawn and shuffled on its own. Nothing
+# With `repeats=10` an epoch has ten clips of each video, each drawn and shuffled on its own. Nothing
 # is replaced by something else: a video that cannot be read ends the run.
 dataset_type = "AudioVisualDataset"
 
@@ -9,13 +9,9 @@ train_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     drop_last=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="ResumableSampler", shuffle=True, repeats=10),
     collate_fn=dict(type="default_collate"),
-    dataset=dict(
-        type="RepeatDataset",
-        times=10,
-        dataset=dict(type=dataset_type, on_error="raise"),
-    ),
+    dataset=dict(type=dataset_type, on_error="raise"),
 )
 test_dataloader = dict(
     batch_size=4,  # videos, of 10 clips each

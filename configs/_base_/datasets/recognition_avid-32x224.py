@@ -17,5 +17,5 @@ test_pipeline = [
     dict(type="CenterCrop", crop_size=224),
     dict(type="PackAudioVisual"),
 ]
-train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

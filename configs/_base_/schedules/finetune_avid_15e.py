@@ -3,6 +3,6 @@
 # statistics too (the authors let them move). That phase is FreezeBackboneHook in the configs.
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="Adam", lr=1e-4))
 param_scheduler = [dict(type="MultiStepLR", milestones=[8, 11, 13], gamma=0.3, by_epoch=True)]
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=15)
+train_cfg = dict(type="ResumableTrainLoop", max_epochs=15)
 find_unused_parameters = True  # the encoder, at first
 auto_scale_lr = dict(enable=False, base_batch_size=64)

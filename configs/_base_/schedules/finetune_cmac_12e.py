@@ -3,5 +3,6 @@ optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="SGD", lr=0.005, momentum=0.9, weight_decay=5e-3),
 )
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12)
+param_scheduler = [dict(type="ConstantLR", factor=1.0, by_epoch=True)]
+train_cfg = dict(type="ResumableTrainLoop", max_epochs=12)
 auto_scale_lr = dict(enable=False, base_batch_size=16)

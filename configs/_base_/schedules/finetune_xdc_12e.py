@@ -11,5 +11,5 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.125, by_epoch=True, end=3),
     dict(type="MultiStepLR", milestones=[7, 11], gamma=0.05, by_epoch=True),
 ]
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=12)
+train_cfg = dict(type="ResumableTrainLoop", max_epochs=12)
 auto_scale_lr = dict(enable=False, base_batch_size=32)

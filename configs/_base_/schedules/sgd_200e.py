@@ -6,5 +6,5 @@ optim_wrapper = dict(
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.1, by_epoch=True, end=10, convert_to_iter_based=True)
 ]
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=200)
+train_cfg = dict(type="ResumableTrainLoop", max_epochs=200)
 auto_scale_lr = dict(enable=False, base_batch_size=128)

@@ -1,0 +1,76 @@
+import pytest
+import torch
+from conftest import train
+
+from cmac_mm.utils import latest_checkpoint
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+
+
+@pytest.mark.parametrize("options", [{}, {"optim_wrapper.accumulative_counts": 2}])
+def test_resumed_run_is_the_same_to_the_last_bit(config, tmp_path, options):
+    """Interrupted inside an epoch, at its end, and inside a resumed run."""
+    losses, state = train(config(tmp_path / "at once", **options))
+    assert len(losses) == 10
+    cfg = config(tmp_path / "in parts", **options)
+    done = 0
+    for stop in (2, 5, 8):
+        part, _ = train(cfg, stop_after=stop, resume=done > 0)
+        start = stop - len(part)
+        assert part == losses[start:stop]
+        done = stop
+    assert (tmp_path / "in parts/epoch_1.pth").is_file()
+    rest, resumed = train(cfg, resume=True)
+    assert rest == losses[10 - len(rest) :]
+    assert_same(state, resumed)
+
+
+def test_resume_does_not_load_what_is_done(config, tmp_path):
+    cfg = config(tmp_path)
+    train(cfg, stop_after=4)
+    part, _ = train(cfg, resume=True)
+    assert len(part) == 6
+    first = torch.load(tmp_path / "iter_9.pth", weights_only=False)["meta"]["position"]
+    assert first == dict(epoch=1, samples_done=8)
+
+
+def test_latest_checkpoint_is_the_newest_that_is_whole(config, tmp_path):
+    train(config(tmp_path), stop_after=7)
+    assert latest_checkpoint(tmp_path).endswith("iter_7.pth")
+    newest, before = tmp_path / "iter_7.pth", tmp_path / "iter_6.pth"
+    assert not (tmp_path / "iter_5.pth").exists()
+    content = newest.read_bytes()
+    newest.write_bytes(content[: len(content) // 2])
+    (tmp_path / "last_checkpoint").write_text("")
+    assert latest_checkpoint(tmp_path) == str(before)
+    flipped = bytearray(content)
+    flipped[len(content) // 2] ^= 1  # only the check sum tells
+    newest.write_bytes(flipped)
+    assert latest_checkpoint(tmp_path) == str(before)
+    before.write_bytes(b"")
+    assert latest_checkpoint(tmp_path) == str(tmp_path / "epoch_1.pth")
+    (tmp_path / "epoch_1.pth").write_bytes(b"x")
+    with pytest.raises(RuntimeError, match="all 3 checkpoints"):
+        latest_checkpoint(tmp_path)
+    assert latest_checkpoint(tmp_path / "vis_data") is None
+
+
+def test_leftovers_of_a_killed_run_are_removed(config, tmp_path):
+    (tmp_path / ".iter_3.pth.part").write_bytes(b"half")
+    train(config(tmp_path), stop_after=1)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_other_batch_size_goes_on_with_the_next_sample(config, tmp_path):
+    losses, _ = train(config(tmp_path), stop_after=3)
+    cfg = config(tmp_path, **{"train_dataloader.batch_size": 3})
+    rest, _ = train(cfg, resume=True)
+    seen = [file for _, files in losses for file in files]
+    assert len(seen) == 6
+    seen += [file for _, files in rest[:1] for file in files]
+    assert len(rest) == 1 + 3
+    assert len(set(seen)) >= 8  # one of ten is unusable and replaced
