@@ -13,6 +13,7 @@ from .localisation import (
 )
 from .metrics import CrossModalRetrieval
 from .multi_stage_accuracy import MultiStageAccuracy
+from .report import Cell, PaperResult, Report, build_report, format_markdown, paper_results
 from .results import load_results, save_result
 from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
 from .sound_classifiers import LinearClassifier, SVMClassifier
@@ -20,6 +21,7 @@ from .sound_protocol import FoldResult, FoldsResult, classify_folds
 from .video_accuracy import VideoAccuracy
 
 __all__ = [
+    "Cell",
     "ClassRetrieval",
     "CrossModalRetrieval",
     "FoldResult",
@@ -27,21 +29,26 @@ __all__ = [
     "LinearClassifier",
     "LocalisationResult",
     "MultiStageAccuracy",
+    "PaperResult",
     "ProbeResult",
+    "Report",
     "SVMClassifier",
     "VideoAccuracy",
     "band_hit",
     "boxes_in_crop",
+    "build_report",
     "cached_features",
     "calibrate_batch_norm",
     "chance_recall",
     "classify_folds",
     "extract_features",
     "filter_frequencies",
+    "format_markdown",
     "instance_recall",
     "linear_probe",
     "load_results",
     "nearest_neighbours",
+    "paper_results",
     "pointing_game",
     "recall_at_k",
     "save_result",

@@ -46,7 +46,8 @@ def load_results(folder: str | Path) -> list[dict]:
     """Read all results in a folder and below, oldest first.
 
     Args:
-        folder (str | Path): Where the ``*.json`` files are. Other JSON files there are passed over.
+        folder (str | Path): Where the ``*.json`` files are. Other JSON files there are passed over,
+            and so are MMEngine's logs, which have one JSON object a line.
 
     Returns:
         list[dict]: As :func:`save_result` made them, with ``path`` added.
@@ -59,10 +60,21 @@ def load_results(folder: str | Path) -> list[dict]:
         raise ValueError(f"{folder} is not a folder: expected one with results of evaluations")
     results = []
     for path in sorted(folder.rglob("*.json")):
+        text = path.read_text(encoding="utf-8")
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))
+            result = json.loads(text)
         except ValueError as error:
+            if _is_json(text.partition("\n")[0]):
+                continue
             raise ValueError(f"{path}: not readable as JSON ({error})") from error
         if isinstance(result, dict) and all(key in result for key in _KEYS):
             results.append({**result, "path": str(path)})
     return sorted(results, key=lambda result: result.get("date", ""))
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
