@@ -3,7 +3,12 @@ import math
 import pytest
 import torch
 
-from cmac_mm.evaluation.retrieval import chance_recall, instance_recall, recall_at_k
+from cmac_mm.evaluation.retrieval import (
+    chance_recall,
+    instance_recall,
+    nearest_neighbours,
+    recall_at_k,
+)
 
 
 def slow_recall(query, gallery, query_labels, gallery_labels, ks, exclude_self=False):
@@ -174,3 +179,55 @@ def test_chance_bad_input_is_refused():
         chance_recall(labels, labels, ks=(4,))
     with pytest.raises(ValueError, match="query_labels is empty"):
         chance_recall(labels[:0], labels, ks=(1,))
+
+
+def slow_neighbours(query, gallery, distance):
+    """All gallery items of each query, nearest first, one pair at a time."""
+    rows = []
+    for q in query.double():
+        pairs = []
+        for j, g in enumerate(gallery.double()):
+            if distance == "cosine":
+                far = -(q @ g / q.norm() / g.norm()).item()
+            else:
+                far = (q - g).square().sum().item()
+            pairs.append((round(far, 7), j))
+        rows.append([j for _, j in sorted(pairs)])
+    return rows
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("chunk_size", [1, 4, 100])
+def test_neighbours_equal_slow_loop(distance, chunk_size):
+    generator = torch.Generator().manual_seed(2)
+    gallery = torch.randint(-2, 3, (40, 3), generator=generator).float() + 0.5  # many ties
+    query = torch.randn(9, 3, generator=generator)
+    expected = slow_neighbours(query, gallery, distance)
+    index, similarity = nearest_neighbours(query, gallery, 12, chunk_size, distance)
+    assert index.tolist() == [row[:12] for row in expected]
+    assert (similarity.diff(dim=1) <= 0).all()
+    # Recall from the same order.
+    labels = torch.randint(6, (40,), generator=generator)
+    query_labels = torch.randint(6, (9,), generator=generator)
+    for k in (1, 4):
+        hits = [int(query_labels[i]) in labels[row[:k]].tolist() for i, row in enumerate(expected)]
+        got = recall_at_k(query, gallery, query_labels, labels, (k,), chunk_size, distance=distance)
+        assert got[k] == pytest.approx(sum(hits) / 9)
+
+
+def test_neighbours_of_gallery_items_are_themselves():
+    x = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    for distance, best in (("cosine", 1), ("euclidean", 0)):
+        index, similarity = nearest_neighbours(x, x, 1, distance=distance)
+        assert index[:, 0].tolist() == list(range(5))
+        assert (similarity == best).all()
+    zeros = torch.zeros(3, 2)  # fine for distances, no direction for cosine
+    assert nearest_neighbours(zeros, zeros, 3, distance="euclidean")[0].tolist() == [[0, 1, 2]] * 3
+
+
+def test_unknown_distance_and_too_many_neighbours_are_refused():
+    x, y = torch.randn(5, 3), torch.arange(5)
+    with pytest.raises(ValueError, match="distance must be one of cosine, euclidean, got 'l1'"):
+        recall_at_k(x, x, y, y, (1,), distance="l1")
+    with pytest.raises(ValueError, match="k = 6"):
+        nearest_neighbours(x, x, 6)
