@@ -1,29 +1,42 @@
-# The same probes on the clips that CMAC is pretrained on: 32 frames at 30 fps, 128x128. The stages
-# are pooled to the same sizes, so that the probes are as large as AVID's.
-_base_ = ["avid_r2plus1d-18_8xb16-8x224-12e_k400.py"]
-
-protocol = "cmac-32x128"
-
-model = dict(backbone=dict(variant="torchvision"))
-
-pack = dict(type="PackActionInputs", meta_keys=("sample_idx", "filename"))
-train_pipeline = [
-    dict(type="OpenAudioVisual", need_audio=False),
-    dict(type="SampleClips", duration=32 / 30),
-    dict(type="DecodeAudioVisual", fps=30, clip_len=32, short_side=144),
-    dict(type="RandomResizedCrop"),
-    dict(type="Resize", scale=(128, 128), keep_ratio=False),
-    dict(type="Flip"),
-    dict(type="FormatShape", input_format="NCTHW"),
-    pack,
+# The same probes for CMAC's network and clips, 32 frames at 30 fps, 128x128. The stages are pooled
+# to the same sizes, so that the probes are as large as AVID's.
+_base_ = [
+    "../_base_/models/recognizer_r2plus1d-18.py",
+    "../_base_/datasets/recognition_cmac-32x128.py",
+    "../_base_/schedules/linear_probe_12e.py",
+    "../_base_/default_runtime.py",
 ]
-test_pipeline = [
-    dict(type="OpenAudioVisual", need_audio=False),
-    dict(type="SampleClips", duration=32 / 30, num_clips=10, mode="uniform"),
-    dict(type="DecodeAudioVisual", fps=30, clip_len=32, short_side=144),
-    dict(type="CenterCrop", crop_size=128),
-    dict(type="FormatShape", input_format="NCTHW"),
-    pack,
-]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+
+pretrained = None  # a checkpoint whose encoder to judge; None: random weights
+data_root = "data/kinetics400"
+batch_size = 16  # clips a GPU; the learning rate is for 128 in all, see auto_scale_lr
+num_workers = 8  # a GPU
+
+model = dict(
+    type="FrozenRecognizer3D",
+    backbone=dict(
+        variant="torchvision", out_indices=(0, 1, 2, 3), init_cfg=dict(checkpoint=pretrained)
+    ),
+    cls_head=dict(_delete_=True, type="MultiStageLinearHead", num_classes=400),
+)
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=num_workers,
+    sampler=dict(repeats=1),  # clips of each video an epoch
+    dataset=dict(
+        ann_file=f"{data_root}/annotations/kinetics400_train.txt",
+        data_prefix=dict(video=f"{data_root}/train"),
+        on_error="replace",
+    ),
+)
+test_dataloader = dict(
+    num_workers=num_workers,
+    dataset=dict(
+        ann_file=f"{data_root}/annotations/kinetics400_val.txt",
+        data_prefix=dict(video=f"{data_root}/val"),
+    ),
+)
+test_evaluator = dict(_delete_=True, type="MultiStageAccuracy")
+default_hooks = dict(
+    result=dict(type="ResultHook", benchmark="k400-linear", protocol="cmac-32x128"),
+)

@@ -69,10 +69,8 @@ def test_only_the_probes_change():
     model.train()
     assert model.cls_head.training and not model.backbone.training
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    data = dict(
-        inputs=[torch.randint(256, (1, 3, 8, 32, 32), dtype=torch.uint8) for _ in range(4)],
-        data_samples=samples([0, 1, 2, 1]),
-    )
+    clips = torch.randint(256, (4, 3, 8, 32, 32), dtype=torch.uint8)
+    data = dict(inputs=dict(imgs=clips), data_samples=samples([0, 1, 2, 1]))
     log = model.train_step(data, optimizer)
     assert {f"loss_block{k}" for k in range(1, 5)} <= log.keys()
     changed = {key for key, v in model.state_dict().items() if not torch.equal(v, before[key])}
