@@ -21,6 +21,14 @@ def _scope():
     init_default_scope("mmaction")
 
 
+def inner_datasets(cfg):
+    """The data sets that read files, through wrappers."""
+    if "pipeline" in cfg:
+        return [cfg]
+    inner = [value for value in cfg.values() if isinstance(value, dict) and "type" in value]
+    return [dataset for value in inner for dataset in inner_datasets(value)]
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_builds(name):
     cfg = cmac_mm.load_config(CONFIG_DIR / name)
@@ -28,13 +36,15 @@ def test_builds(name):
     for loader in (cfg.get("train_dataloader"), cfg.get("test_dataloader")):
         if loader is None:
             continue
-        dataset = loader.dataset.get("dataset", loader.dataset)  # inside a RepeatDataset
-        for transform in dataset.pipeline:
-            TRANSFORMS.build(transform)
-        assert dataset.type in DATASETS.module_dict
-        clips = next(t for t in dataset.pipeline if t.type == "SampleClips")
-        if loader is cfg.get("train_dataloader"):
-            assert clips.get("num_clips", 1) == (2 if getattr(model, "second_clip", False) else 1)
+        assert loader.dataset.type in DATASETS.module_dict
+        for dataset in inner_datasets(loader.dataset):
+            for transform in dataset.pipeline:
+                TRANSFORMS.build(transform)
+            assert dataset.type in DATASETS.module_dict
+            clips = next(t for t in dataset.pipeline if t.type == "SampleClips")
+            if loader is cfg.get("train_dataloader"):
+                wanted = 2 if getattr(model, "second_clip", False) else 1
+                assert clips.get("num_clips", 1) == wanted
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
     if cfg.get("test_evaluator"):

@@ -106,6 +106,11 @@ def score(cfg: Config, features: dict[str, Tensor], files: list[str], num_galler
     return metric.compute_metrics(metric.results)
 
 
+def is_recall(name: str) -> bool:
+    """Whether a metric is ``R@k`` itself."""
+    return name.startswith("R@") and name.removeprefix("R@").isdecimal()
+
+
 def print_table(metrics: dict[str, float]) -> None:
     """The table for people."""
     without = any(name.endswith("_without_duplicates") for name in metrics)
@@ -117,7 +122,7 @@ def print_table(metrics: dict[str, float]) -> None:
     for column in ("%", "recall", "chance", *(["without duplicates"] if without else [])):
         table.add_column(column, justify="left" if column == "%" else "right")
     for name in metrics:
-        if name.startswith("R@") and name.removeprefix("R@").isdecimal():
+        if is_recall(name):
             row = [metrics[name], metrics[f"chance_{name}"]]
             row += [metrics[f"{name}_without_duplicates"]] if without else []
             table.add_row(name, *(f"{100 * value:.2f}" for value in row))
@@ -177,7 +182,7 @@ def report(cfg: Config, args: argparse.Namespace, features: dict[str, Tensor]) -
     metrics = score(cfg, features, files, num_gallery)
     print_table(metrics)
     path = args.work_dir / f"{cfg.benchmark}.json"
-    recalls = {name: value for name, value in metrics.items() if name.startswith("R@")}
+    recalls = {name: metrics[name] for name in metrics if is_recall(name)}
     details = {name: value for name, value in metrics.items() if name not in recalls}
     lists = cfg.test_dataloader.dataset
     save_result(
@@ -185,8 +190,10 @@ def report(cfg: Config, args: argparse.Namespace, features: dict[str, Tensor]) -
         cfg.benchmark,
         args.checkpoint,
         recalls,
+        protocol=cfg.protocol,
+        split=cfg.split,
         **details,
-        config=args.config,
+        config=Path(args.config).name,
         gallery=lists.gallery.ann_file,
         query=lists.query.ann_file,
         distance=cfg.test_evaluator.distance,

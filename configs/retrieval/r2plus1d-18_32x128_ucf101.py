@@ -3,8 +3,9 @@
 _base_ = ["../_base_/default_runtime.py"]
 
 data_root = "data/ucf101"
-split = 1
+split = {{"$SPLIT:1"}}  # papers: 1; another one: SPLIT=2 python tools/retrieval.py ...
 benchmark = "ucf101-retrieval"
+protocol = "cmac"
 class_file = f"{data_root}/annotations/classes.txt"
 ann_file = f"{data_root}/annotations/ucf101_{{}}_split{split}.txt"
 video_dir = f"{data_root}/videos"

@@ -3,7 +3,7 @@
 # the gallery (here the same at every run), uniform clips and centre crops for the queries.
 _base_ = ["r2plus1d-18_32x128_ucf101.py"]
 
-benchmark = "ucf101-retrieval-selavi"
+protocol = "selavi"
 
 model = dict(pooling="max2", normalize_clips=True)
 opening = dict(type="OpenAudioVisual", need_audio=False)
