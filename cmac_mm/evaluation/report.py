@@ -211,13 +211,14 @@ def _cell(row: RowKey, column: str, splits: dict, notes: list[str]) -> Cell:
             f"the first {len(runs)} of each count"
         )
     means = [mean(run) for run in runs]
+    number, name = _PARTS.get(row.benchmark, (1, "split"))
     coverage = ""
-    if row.benchmark in _PARTS:
-        number, name = _PARTS[row.benchmark]
-        if None in splits:
-            coverage = f"{name}s not said"
-        elif len(splits) < number:
-            coverage = f"{len(splits)} of {number} {name}s"
+    if number > 1 and None in splits:
+        coverage = f"{name}s not said"
+    elif len(splits) < number:
+        coverage = f"{len(splits)} of {number} {name}s"
+    elif number == 1 and not splits.keys() <= {None, 1}:
+        coverage = f"{name} {', '.join(map(str, sorted(splits)))}"
     spread = stdev(means) if len(means) > 1 else None
     return Cell(mean(means), spread, len(means), coverage)
 

@@ -61,6 +61,10 @@ def test_splits_are_averaged_and_coverage_is_said():
     assert str(cell(result(0.7))) == "70.0 (splits not said)"
     # The newest of one split and seed counts.
     assert str(cell(*ones, result(0.2, split=1))) == "60.0"
+    row = RowKey("ucf101-retrieval", "cmac-32x128", "top1")
+    for splits, text in (((1,), "50.0"), ((2,), "50.0 (split 2)"), ((2, 1), "50.0 (split 1, 2)")):
+        files = [result(0.5, benchmark="ucf101-retrieval", split=split) for split in splits]
+        assert str(cell(*files, row=row)) == text
     folds = [dict(fold=number, top1=0.5) for number in (1, 2)]
     row = RowKey("esc50-svm", "cmac-32x128", "top1")
     text = str(cell(result(0.5, benchmark="esc50-svm", folds=folds), row=row))
