@@ -70,7 +70,7 @@ class LinearClassifier:
 
     Args:
         optimizer (str): ``'Adam'`` or ``'SGD'`` (momentum 0.9). Defaults to ``'Adam'``.
-        lr (Sequence[float]): Learning rates to choose from. Defaults to (1e-4, 1e-3).
+        lr (Sequence[float]): Learning rates to choose from. Defaults to (1e-4, 1e-3, 1e-2).
         weight_decay (Sequence[float]): Weight decays to choose from. Defaults to (0, 1e-3, 1e-2).
         epochs (int): Passes over the training clips. Defaults to 50.
         batch_size (int): Clips a step. Defaults to 256.
@@ -83,7 +83,7 @@ class LinearClassifier:
     def __init__(
         self,
         optimizer: str = "Adam",
-        lr: Sequence[float] = (1e-4, 1e-3),
+        lr: Sequence[float] = (1e-4, 1e-3, 1e-2),
         weight_decay: Sequence[float] = (0.0, 1e-3, 1e-2),
         epochs: int = 50,
         batch_size: int = 256,

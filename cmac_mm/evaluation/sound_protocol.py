@@ -366,8 +366,8 @@ def _notes(results: Sequence[FoldResult], classifier: Classifier) -> list[str]:
             )
     for name in classifier.grid[0]:
         values = sorted({candidate[name] for candidate in classifier.grid})
-        at_edge = [r.fold for r in results if r.chosen[name] in (values[0], values[-1])]
-        # The simplest end of some parameters, such as weight decay 0, cannot be gone beyond.
-        if len(values) > 2 and at_edge and 0 not in values:
+        ends = {values[0], values[-1]} - {0}  # nothing lies beyond a weight decay of 0
+        at_edge = [result.fold for result in results if result.chosen[name] in ends]
+        if len(values) > 2 and at_edge:
             notes.append(f"{name} was taken from an end of its range in folds {at_edge}")
     return notes

@@ -11,10 +11,12 @@ from mmengine.runner import Runner
 
 PREFIX = "cmac_mm::"
 
-# Top-level fields that mmengine reads from the config beside the Runner's own arguments.
+# Top-level fields that mmengine reads from the config beside the Runner's own arguments, and
+# "evaluation", which tools/sound_classification.py reads.
 _RUNNER_FIELDS = {
     *inspect.signature(Runner.__init__).parameters,
     "compile",
+    "evaluation",
     "find_unused_parameters",
     "model_wrapper_cfg",
     "sync_bn",

@@ -2,7 +2,9 @@
 
 from .attention import overlay_attention, resize_attention
 from .browse import SeenClip, browse_sheet, look, save_clip
+from .confusion import confusion_picture
 from .neighbours import NeighbourRow, neighbour_sheet
+from .result_chart import draw_report
 from .sheet import SheetRow, attention_sheet, sheet_row
 
 __all__ = [
@@ -11,6 +13,8 @@ __all__ = [
     "SheetRow",
     "attention_sheet",
     "browse_sheet",
+    "confusion_picture",
+    "draw_report",
     "look",
     "neighbour_sheet",
     "overlay_attention",
