@@ -15,27 +15,26 @@ from av.video.frame import PictureType
 
 Mutation = Callable[[bytes, str, np.random.Generator], bytes]
 
+# Header, document type, segment, seek head, info, time scale, duration, tracks, entry; codec's name
+# and private data; picture, width, height; sampling rate, channels; cluster, its time, block, cues.
+_EBML = ["1A45DFA3", "4282", "18538067", "114D9B74", "1549A966", "2AD7B1", "4489", "1654AE6B", "AE"]
+_EBML += ["86", "63A2", "E0", "B0", "BA", "B5", "9F", "1F43B675", "E7", "A3", "1C53BB6B"]
 # Beginnings of the structures of each format; damage just there reaches what parsers believe.
 TAGS = {
     "mp4": b"ftyp moov mvhd trak tkhd edts elst mdia mdhd hdlr minf stbl stsd avc1 avcC mp4a esds "
     b"stts ctts stsc stsz stco co64 stss mdat".split(),
-    "avi": b"RIFF AVI\x20 LIST hdrl avih strl strh strf vids auds XVID xvid DIVX divx movi 00dc "
+    "avi": b"RIFF AVI LIST hdrl avih strl strh strf vids auds XVID xvid DIVX divx movi 00dc "
     b"01wb idx1".split(),
     # Pack, system and sequence headers, groups, pictures, slices, sound and picture packets.
     "mpg": [b"\0\0\1" + bytes([code]) for code in (0xBA, 0xBB, 0xB3, 0xB8, 0, 1, 2, 0xC0, 0xE0)],
-    # Header, segment, seek head, info, time scale, duration, tracks, codec's name and private
-    # data, picture, width, height, sampling rate, channels, cluster, its time, block, cues.
-    "webm": [
-        bytes.fromhex(code)
-        for code in ("1A45DFA3", "4282", "18538067", "114D9B74", "1549A966", "2AD7B1", "4489")
-        + ("1654AE6B", "AE", "86", "63A2", "E0", "B0", "BA", "B5", "9F")
-        + ("1F43B675", "E7", "A3", "1C53BB6B")
-    ],
+    "webm": [bytes.fromhex(code) for code in _EBML],
 }
 # Short codes mean something near the beginning only.
 _HEAD = 2048
 _EXTREMES = [bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\1\0\0\0"]
 _MUXERS = {"mp4": "mp4", "avi": "avi", "mpg": "mpeg", "webm": "webm"}
+# Else WebM files get random numbers.
+_REPEATABLE = {"fflags": "+bitexact"}
 
 
 def flip_bits(data: bytes, suffix: str, rng: np.random.Generator) -> bytes:
@@ -115,7 +114,10 @@ def change_packets(data: bytes, suffix: str, rng: np.random.Generator) -> bytes:
             copies = 0 if how == "drop" else 2
             order = [i for i in order for _ in range(copies if i in chosen else 1)]
         target = io.BytesIO()
-        with suppress(FFmpegError), av.open(target, "w", format=_MUXERS[suffix]) as out:
+        with (
+            suppress(FFmpegError),
+            av.open(target, "w", format=_MUXERS[suffix], options=_REPEATABLE) as out,
+        ):
             outs = {s.index: out.add_stream_from_template(s) for s in streams}
             for i in order:
                 packet = av.Packet(payloads[i])
@@ -163,7 +165,7 @@ def make_webm(source: Path, target: Path, codecs: tuple[str, str], seconds: floa
         codecs (tuple[str, str]): Encoders of picture and sound.
         seconds (float): Length.
     """
-    with av.open(str(source)) as old, av.open(str(target), "w") as out:
+    with av.open(str(source)) as old, av.open(str(target), "w", options=_REPEATABLE) as out:
         video, audio = old.streams.video[0], old.streams.audio[0]
         new_video = out.add_stream(codecs[0], rate=video.average_rate)
         new_video.options = {"deadline": "realtime", "cpu-used": "8"}
