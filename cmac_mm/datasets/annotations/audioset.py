@@ -75,19 +75,19 @@ def _read_segments(path: Path) -> tuple[list[Clip], int | None]:
     """The segments of a file, and the number of them that its comments state."""
     clips, stated = [], None
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, line in enumerate(file, start=1):
-            if line.startswith("#"):
-                match = _NUM_SEGMENTS.match(line)
+        reader = csv.reader(file, skipinitialspace=True)
+        for fields in reader:
+            if fields and fields[0].startswith("#"):
+                match = _NUM_SEGMENTS.match(",".join(fields))
                 stated = int(match[1]) if match else stated
-            elif line.strip():
-                fields = next(csv.reader([line], skipinitialspace=True))
+            elif fields:
                 try:
                     name, start, end, _ = fields
                     clips.append(Clip(name, span=(float(start), float(end))))
                 except ValueError as error:
                     raise ValueError(
-                        f"{path}, line {number}: expected 'YTID, start, end, \"labels\"' with "
-                        f"times in seconds, found {line.strip()!r}"
+                        f"{path}, line {reader.line_num}: expected 'YTID, start, end, \"labels\"' "
+                        f"with times in seconds, found {', '.join(fields)!r}"
                     ) from error
     return clips, stated
 
