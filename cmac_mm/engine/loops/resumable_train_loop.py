@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -55,6 +57,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             )
         sampler.bind(dataloader.batch_size, dataloader.drop_last)
         dataloader.worker_init_fn = partial(_start_worker, dataloader.worker_init_fn)
+        atexit.register(_end_workers)
         self.sampler = sampler
         # The epoch, and the value of `samples_done`, to go on from.
         self.resume_from: dict[str, int] | None = None
@@ -119,3 +122,12 @@ def _start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     cv2.setNumThreads(0)
     for name in ("SIGTERM", "SIGUSR1"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def _end_workers() -> None:
+    """End what still loads when the run is over, by error or not; Python waits for it otherwise.
+
+    It would send SIGTERM first, to which the workers are deaf.
+    """
+    for process in multiprocessing.active_children():
+        process.kill()
