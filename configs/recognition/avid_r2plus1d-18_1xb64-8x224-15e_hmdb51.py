@@ -24,12 +24,10 @@ model = dict(
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=num_workers,
+    sampler=dict(repeats=25),  # clips of each video an epoch
     dataset=dict(
-        times=25,  # clips of each video an epoch
-        dataset=dict(
-            ann_file=f"{data_root}/annotations/hmdb51_train_split{split}.txt",
-            data_prefix=dict(video=video_dir),
-        ),
+        ann_file=f"{data_root}/annotations/hmdb51_train_split{split}.txt",
+        data_prefix=dict(video=video_dir),
     ),
 )
 test_dataloader = dict(

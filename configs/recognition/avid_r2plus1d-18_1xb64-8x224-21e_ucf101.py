@@ -24,12 +24,10 @@ model = dict(
 train_dataloader = dict(
     batch_size=batch_size,
     num_workers=num_workers,
+    sampler=dict(repeats=10),  # clips of each video an epoch
     dataset=dict(
-        times=10,  # clips of each video an epoch
-        dataset=dict(
-            ann_file=f"{data_root}/annotations/ucf101_train_split{split}.txt",
-            data_prefix=dict(video=video_dir),
-        ),
+        ann_file=f"{data_root}/annotations/ucf101_train_split{split}.txt",
+        data_prefix=dict(video=video_dir),
     ),
 )
 test_dataloader = dict(

@@ -26,10 +26,8 @@ train_dataloader = dict(
     batch_size=batch_size,
     num_workers=num_workers,
     dataset=dict(
-        dataset=dict(
-            ann_file=f"{data_root}/annotations/ucf101_train_split{split}.txt",
-            data_prefix=dict(video=video_dir),
-        ),
+        ann_file=f"{data_root}/annotations/ucf101_train_split{split}.txt",
+        data_prefix=dict(video=video_dir),
     ),
 )
 test_dataloader = dict(
