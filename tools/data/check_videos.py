@@ -15,6 +15,7 @@ space, which the format asks for).
 """
 
 import argparse
+import re
 import sys
 import time
 from collections import Counter
@@ -90,15 +91,14 @@ def report(summary: ScanSummary, seconds: float, args: argparse.Namespace) -> No
         print(f"  {count:8}  {verdict}")
     # Times and sizes differ from file to file; the kind of reason is what counts.
     reasons = Counter(
-        "".join(" " if c.isdigit() or c in ".-" else c for c in found.reason).split("(")[0].strip()
+        re.sub(r"\d+(\.\d+)?", "N", found.reason.split(" (")[0])
         for found in reports
         if found.verdict == "bad"
     )
     for reason, count in reasons.most_common():
-        print(f"  {count:8}  bad: {' '.join(reason.split())}")
-    print(
-        "sound:", ", ".join(f"{n} {kind}" for kind, n in Counter(r.sound for r in reports).items())
-    )
+        print(f"  {count:8}  bad: {reason}")
+    sounds = Counter(found.sound or "unknown" for found in reports)
+    print("sound:", ", ".join(f"{count} {sound}" for sound, count in sounds.most_common()))
     hours = sum(found.duration or 0 for found in reports if found.verdict == "ok") / 3600
     print(f"good files last {hours:.2f} hours")
     if args.duplicates:
