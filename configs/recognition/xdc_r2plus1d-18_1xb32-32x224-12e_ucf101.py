@@ -16,7 +16,7 @@ work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{split}"
 
 model = dict(
     data_preprocessor=dict(
-        mean=[110.2008, 100.63983, 95.995785],
+        mean=[110.2008, 100.63983, 95.99475],
         std=[58.14765, 56.46975, 55.332195],
     ),
     backbone=dict(variant="caffe2", init_cfg=dict(checkpoint=pretrained)),
