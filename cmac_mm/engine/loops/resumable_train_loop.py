@@ -129,5 +129,6 @@ def _end_workers() -> None:
 
     It would send SIGTERM first, to which the workers are deaf.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch reports a worker that is killed
     for process in multiprocessing.active_children():
         process.kill()
