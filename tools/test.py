@@ -51,6 +51,8 @@ def main() -> None:
         if not isinstance(evaluators, list):
             evaluators = [evaluators]
         cfg.test_evaluator = [*evaluators, {"type": "DumpResults", "out_file_path": args.dump}]
+    # Timing would choose the algorithms of convolutions, and with them the last digits.
+    cfg.merge_from_dict({"env_cfg.cudnn_benchmark": False})
     setup_launcher(cfg, args.launcher)
     cfg.resume, cfg.load_from = False, args.checkpoint
     runner = Runner.from_cfg(cfg)
