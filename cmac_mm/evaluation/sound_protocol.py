@@ -103,7 +103,7 @@ def classify_folds(
         classifier (LinearClassifier | SVMClassifier): The classifier.
         num_classes (int): Number of classes K.
         test_folds (Sequence[int], optional): Folds to test. Defaults to None: each in its turn. A
-            set with one training and one test list has ``[2]``.
+            set with one training and one test list has the number of its test list.
         test_clips (int, optional): Average so many evenly spaced clips of a test recording.
             Defaults to None: all.
         jobs (int): Processes that train. The result is the same for any number. Defaults to 1.
@@ -348,26 +348,33 @@ def _figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
 
 
 def _notes(results: Sequence[FoldResult], classifier: Classifier) -> list[str]:
-    """What is out of the ordinary, in sentences."""
-    notes = []
+    """What is out of the ordinary, in sentences, with the folds that it holds for."""
+    found: dict[str, list[int]] = {}
     for result in results:
-        where = f"fold {result.fold}: "
+        notes = []
         if result.num_test == 1:
-            notes.append(f"{where}one recording only, so that its accuracy is 0 or 1")
+            notes.append("one test recording only, so that the accuracy is 0 or 1")
         if result.without_training:
             notes.append(
-                f"{where}classes {result.without_training} are not among the training recordings; "
-                "theirs count as errors"
+                f"no training recording of {_classes(result.without_training)}; the test "
+                "recordings of such classes count as errors"
             )
         if result.without_test:
             notes.append(
-                f"{where}no test recordings of classes {result.without_test}; the mean of the "
-                "classes is without them"
+                f"no test recording of {_classes(result.without_test)}; the mean over the classes "
+                "is one over the others"
             )
-    for name in classifier.grid[0]:
-        values = sorted({candidate[name] for candidate in classifier.grid})
-        ends = {values[0], values[-1]} - {0}  # nothing lies beyond a weight decay of 0
-        at_edge = [result.fold for result in results if result.chosen[name] in ends]
-        if len(values) > 2 and at_edge:
-            notes.append(f"{name} was taken from an end of its range in folds {at_edge}")
-    return notes
+        for name in result.chosen:
+            values = sorted({candidate[name] for candidate in classifier.grid})
+            ends = {values[0], values[-1]} - {0}  # nothing lies beyond a weight decay of 0
+            if len(values) > 2 and result.chosen[name] in ends:
+                notes.append(f"{name} was taken from an end of its range")
+        for note in notes:
+            found.setdefault(note, []).append(result.fold)
+    return [f"test fold {', '.join(map(str, folds))}: {note}" for note, folds in found.items()]
+
+
+def _classes(labels: Sequence[int]) -> str:
+    """Some class numbers, the first few of many."""
+    shown = ", ".join(str(label) for label in labels[:5])
+    return f"{len(labels)} classes ({shown}{', ...' if len(labels) > 5 else ''})"

@@ -5,8 +5,6 @@ data_root = "data/esc50"
 benchmark = "esc10"
 
 test_dataloader = dict(
-    dataset=dict(
-        ann_file=[f"{data_root}/annotations/esc10_fold{fold}.txt" for fold in range(1, 6)]
-    )
+    dataset=dict(ann_file=[f"{data_root}/annotations/esc10_fold{fold}.txt" for fold in range(1, 6)])
 )
 evaluation = dict(class_file=f"{data_root}/annotations/esc10_classes.txt")

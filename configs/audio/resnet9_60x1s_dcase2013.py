@@ -15,12 +15,12 @@ pipeline = [
 test_dataloader = dict(
     batch_size=4,
     dataset=dict(
-        ann_file=[f"{data_root}/annotations/dcase2013_{part}.txt" for part in ("train", "test")],
+        ann_file=[f"{data_root}/annotations/dcase2013_{part}.txt" for part in ("test", "train")],
         data_prefix=dict(audio=data_root),
         pipeline=pipeline,
     ),
 )
 evaluation = dict(
     class_file=f"{data_root}/annotations/classes.txt",
-    test_folds=[2],  # the second list is tested, never trained on
+    test_folds=[1],  # the first list is tested, never trained on
 )

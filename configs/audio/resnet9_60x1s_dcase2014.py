@@ -6,7 +6,7 @@ benchmark = "dcase2014"
 
 test_dataloader = dict(
     dataset=dict(
-        ann_file=[f"{data_root}/annotations/dcase2014_{part}.txt" for part in ("train", "test")],
+        ann_file=[f"{data_root}/annotations/dcase2014_{part}.txt" for part in ("test", "train")],
         data_prefix=dict(audio=data_root),
     )
 )

@@ -223,7 +223,7 @@ def test_a_fold_with_one_recording_counts_as_a_fold():
     result = classify_folds(features[keep], labels[keep], folds[keep], SVMClassifier(), 4)
     assert result.folds[2].num_test == 1 and result.folds[2].top1 == 1.0
     assert result.folds[2].without_test == [1, 2, 3]
-    assert any("fold 3: one recording only" in note for note in result.notes)
+    assert any(note.startswith("test fold 3: one test recording only") for note in result.notes)
     labels[np.flatnonzero(folds == 3)[0]] = 1  # now it is wrong
     result = classify_folds(features[keep], labels[keep], folds[keep], SVMClassifier(), 4)
     tops = [fold.top1 for fold in result.folds]
@@ -245,7 +245,8 @@ def test_classes_that_lack_training_or_test(classifier):
     assert second.without_training == [] and second.without_test == [6, 7]
     assert second.top1 == second.mean_class == 1.0
     assert result.confusion[7].sum() == 0 and result.confusion[6, 6] == 0
-    assert any("classes [6] are not among the training" in note for note in result.notes)
+    assert any("fold 1: no training recording of 1 classes (6)" in note for note in result.notes)
+    assert any("fold 2, 3, 4: no test recording of 2 classes (6, 7)" in n for n in result.notes)
 
 
 def test_mean_class_is_over_the_classes_present():
@@ -275,7 +276,7 @@ def test_two_classes_and_one_training_list():
 def test_an_end_of_the_range_is_said():
     data = make_set(spread=0.1)
     notes = classify_folds(*data, SVMClassifier((1e-3, 1e-2, 1e-1)), 4).notes
-    assert notes == ["C was taken from an end of its range in folds [1, 2, 3, 4]"]
+    assert notes == ["test fold 1, 2, 3, 4: C was taken from an end of its range"]
 
 
 def test_errors():

@@ -1,0 +1,76 @@
+# Fine-tuning of the whole audio encoder on ESC-50, XDC's setting: ResNet-18 on 2 s of sound as 40
+# mel filters x 100 frames; test with 10 uniform clips. The schedule is that of our XDC configs for
+# videos. See README.md.
+_base_ = [
+    "../_base_/datasets/recognition.py",
+    "../_base_/schedules/finetune_xdc_12e.py",
+    "../_base_/default_runtime.py",
+]
+
+split = {{"$SPLIT:1"}}  # the test fold, 1 to 5, e.g. SPLIT=2 python tools/train.py ...
+pretrained = None  # a checkpoint whose encoder to start from; None: from scratch
+data_root = "data/esc50"
+batch_size = 32  # clips a GPU; the learning rate is for 32 in all, see auto_scale_lr
+num_workers = 8  # a GPU
+work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{split}"
+
+model = dict(
+    type="RecognizerAudio",
+    data_preprocessor=dict(
+        type="RecognizerDataPreprocessor",
+        audio_mean=-5.0,  # dB; as in pretraining
+        audio_std=18.0,
+    ),
+    backbone=dict(
+        type="AudioResNet",
+        depth=18,
+        init_cfg=dict(type="PretrainedEncoder", checkpoint=pretrained, prefix="audio_backbone."),
+    ),
+    cls_head=dict(
+        type="TSNAudioHead",
+        num_classes=50,
+        in_channels=512,
+        dropout_ratio=0,
+        average_clips="prob",  # the mean of the clips' softmax
+    ),
+)
+
+log_mel = dict(type="LogMelSpectrogram", num_mels=40, hop_length=480)
+train_pipeline = [
+    dict(type="LoadAudio"),
+    dict(type="SampleClips", duration=2.0),
+    dict(type="CropAudio"),
+    log_mel,
+    dict(type="PackAudioVisual"),
+]
+test_pipeline = [
+    dict(type="LoadAudio"),
+    dict(type="SampleClips", duration=2.0, num_clips=10, mode="uniform"),
+    dict(type="CropAudio"),
+    log_mel,
+    dict(type="PackAudioVisual"),
+]
+list_of_fold = f"{data_root}/annotations/esc50_fold{{}}.txt"
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=num_workers,
+    sampler=dict(repeats=10),  # clips of each recording an epoch
+    dataset=dict(
+        type="AudioClipDataset",
+        ann_file=[list_of_fold.format(fold) for fold in range(1, 6) if fold != split],
+        data_prefix=dict(audio=f"{data_root}/audio"),
+        pipeline=train_pipeline,
+    ),
+)
+test_dataloader = dict(
+    num_workers=num_workers,
+    dataset=dict(
+        type="AudioClipDataset",
+        ann_file=list_of_fold.format(split),
+        data_prefix=dict(audio=f"{data_root}/audio"),
+        pipeline=test_pipeline,
+    ),
+)
+default_hooks = dict(
+    result=dict(type="ResultHook", benchmark="esc50-finetune", protocol="xdc", fold=split),
+)
