@@ -1,23 +1,23 @@
-"""Loading speed of one core on real videos: picture and sound here, picture alone in MMAction2.
+"""Loading speed of one core on real videos: picture and sound here, and in the peers.
 
-Every candidate loads one second (32 pictures at 30 fps, shorter side 144, random crop 128) from the
-same files at the same random starts, in turns, on one core. `ours` also reads the second of sound
-and turns it into a log-mel spectrogram. The floor is what no reader can go below: decoding just the
-32 pictures, as if a key frame were the first of them, without opening the file or converting
-colours. `from key frame` is what a reader of these files cannot avoid: opening, seeking to the key
-frame before the start (Kinetics has one every 250 frames) and decoding up to the last picture,
-unreferenced ones skipped on the way, still without conversion or sound.
+Every candidate delivers the same second of the same files, as downloaded and as prepared by
+tools/data/prepare_videos.py, at the same random starts, in turns, on one core: 32 pictures at 30
+fps (shorter side 144, random crop 128) and a log-mel spectrogram with 257 filters of the sound at
+24 kHz. `bare` opens the file, seeks and decodes the wanted frames and samples, and does nothing
+else. `floor` is the decoding of just the wanted frames and samples, as if a key frame stood before
+them, without opening and seeking. Compare processor time where others use the machine, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
 import statistics
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,17 +25,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import av
 import cv2
+import loading_candidates as candidates
 import numpy as np
 import torch
-from mmengine.dataset import Compose
+from loading_stages import measure_loader, measure_stages
 from mmengine.registry import init_default_scope
 
 import cmac_mm
+from cmac_mm.datasets.preparation import EncodeSettings, encode_video
 
-CLIP_LEN, FPS, DURATION, SHORT_SIDE, CROP = 32, 30, 1.0, 144, 128
-DEFAULT_VIDEOS = Path(__file__).resolve().parents[2] / "../shared/media/torchvision_videos"
-
-Loader = Callable[[str, float], None]
+MEDIA = Path(__file__).resolve().parents[2] / "../shared/media"
+OURS, BARE, FLOOR = "ours", "bare", "floor"
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,187 +44,176 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--videos", type=Path, default=DEFAULT_VIDEOS, help="folder of videos with sound (*.mp4)"
+        "--videos",
+        type=Path,
+        nargs="+",
+        default=[MEDIA / "kinetics", MEDIA / "torchvision_videos"],
+        help="folders of videos with sound, *.mp4 (the Kinetics clips beside the checkout)",
     )
-    parser.add_argument("--starts", type=int, default=30, help="random starts a file (30)")
+    parser.add_argument("--starts", type=int, default=20, help="random starts a file (20)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the starts (0)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="N",
+        help="also run a DataLoader with each of these numbers of workers, e.g. 1 2 (none)",
+    )
+    parser.add_argument("--batches", type=int, default=40, help="batches of 16 a DataLoader (40)")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")
     return parser.parse_args()
 
 
-def ours(with_sound: bool) -> Loader:
-    """This project's pipeline, at a given start."""
-    pipeline = Compose(
-        [
-            dict(type="DecodeAudioVisual", fps=FPS, clip_len=CLIP_LEN, short_side=SHORT_SIDE),
-            dict(type="RandomCrop", size=CROP),
-            *([dict(type="LogMelSpectrogram")] if with_sound else []),
-            dict(type="PackAudioVisual"),
-        ]
-    )
-    opening = Compose([dict(type="OpenAudioVisual", need_audio=with_sound)])
-
-    def load(path: str, start: float) -> None:
-        results = opening(dict(filename=path))
-        results.update(clip_start=[start], audio_start=[start])
-        results.update(clip_duration=DURATION, audio_duration=DURATION)
-        pipeline(results)
-
-    return load
-
-
-def mmaction2(backend: str) -> Loader:
-    """MMAction2's pipeline with one of its decoders, at a given start."""
-    opening = Compose(
-        [
-            dict(type=f"{backend}Init"),
-            dict(type="SampleFrames", clip_len=CLIP_LEN, frame_interval=1, num_clips=1),
-        ]
-    )
-    pipeline = Compose(
-        [
-            dict(type=f"{backend}Decode"),
-            dict(type="Resize", scale=(-1, SHORT_SIDE)),
-            dict(type="RandomCrop", size=CROP),
-            dict(type="FormatShape", input_format="NCTHW"),
-            dict(type="PackActionInputs"),
-        ]
-    )
-
-    def load(path: str, start: float) -> None:
-        info = dict(filename=path, label=0, start_index=0, modality="RGB")
-        results = opening(info)
-        first = round(start * FPS)
-        last = results["total_frames"] - 1
-        results["frame_inds"] = np.minimum(first + np.arange(CLIP_LEN), last)
-        pipeline(results)
-
-    return load
-
-
-def from_key_frame(path: str, start: float) -> None:
-    """Open, seek and decode up to the last picture; nothing else."""
-    end = start + CLIP_LEN / FPS
-    with av.open(path, metadata_errors="ignore") as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        container.seek(int(start / stream.time_base), stream=stream)
-        for packet in container.demux(stream):
-            wanted = packet.pts is not None and packet.pts * stream.time_base >= start
-            stream.codec_context.skip_frame = "DEFAULT" if wanted else "NONREF"
-            if any(frame.time >= end for frame in packet.decode()):
-                break
-
-
-def floor_seconds(path: str, start: float) -> float:
-    """Time of decoding the wanted pictures alone."""
-    end = start + CLIP_LEN / FPS
-    spent = 0.0
-    with av.open(path, metadata_errors="ignore") as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        container.seek(int(start / stream.time_base), stream=stream)
-        for packet in container.demux(stream):
-            begin = time.perf_counter()
-            packet.decode()
-            if packet.dts is None or packet.dts * stream.time_base >= end:
-                break
-            if packet.dts * stream.time_base >= start:
-                spent += time.perf_counter() - begin
-    return spent
-
-
-def timed(loader: Loader) -> Callable[[str, float], float]:
-    """The loader's seconds for one clip."""
-
-    def measure(path: str, start: float) -> float:
-        begin = time.perf_counter()
-        loader(path, start)
-        return time.perf_counter() - begin
-
-    return measure
-
-
-def decord_installed() -> bool:
-    """Whether decord is there; it has no wheels beyond x86-64."""
-    try:
-        import decord  # noqa: F401
-    except ImportError:
-        return False
-    return True
+def all_candidates() -> dict[str, Callable[[str, float], candidates.Spent]]:
+    """What can run here, by name."""
+    found = {
+        OURS: candidates.timed(candidates.ours()),
+        "MMAction2, PyAV + librosa": candidates.timed(candidates.mmaction2("PyAV")),
+        "PyAV from the start + librosa": candidates.timed(candidates.plain_pyav),
+        BARE: candidates.bare,
+        FLOOR: candidates.floor,
+    }
+    # Decord has no wheels beyond x86-64; TorchCodec needs FFmpeg's libraries.
+    for module, name, make in (
+        ("decord", "MMAction2, decord + librosa", lambda: candidates.mmaction2("Decord")),
+        ("torchcodec.decoders", "TorchCodec + torchaudio", candidates.torchcodec),
+    ):
+        try:
+            importlib.import_module(module)
+        except (ImportError, RuntimeError, OSError) as error:
+            reason = str(error).strip().splitlines()[0]
+            print(f"left out: {name} ({type(error).__name__}: {reason})", file=sys.stderr)
+            continue
+        found[name] = candidates.timed(make())
+    return found
 
 
 def use_one_core() -> None:
     """Keep this process, and every library's threads, on one core."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
 
 
-def run(files: list[str], starts: int, seed: int) -> dict[str, list[float]]:
-    """Milliseconds of every candidate for every clip."""
-    candidates = {
-        "ours, picture and sound": timed(ours(with_sound=True)),
-        "ours, picture alone": timed(ours(with_sound=False)),
-        "MMAction2 with PyAV, picture alone": timed(mmaction2("PyAV")),
-        "from key frame": timed(from_key_frame),
-        "floor: the 32 pictures alone": floor_seconds,
-    }
-    if decord_installed():
-        candidates["MMAction2 with decord, picture alone"] = timed(mmaction2("Decord"))
-    else:
-        print("decord is not installed: left out", file=sys.stderr)
-    lengths = {}
-    for path in files:
-        with av.open(path, metadata_errors="ignore") as container:
-            lengths[path] = container.duration / av.time_base
-        for measure in candidates.values():
-            measure(path, 0.5)
+def draw_clips(files: list[str], starts: int, seed: int) -> list[tuple[int, float]]:
+    """Random (number of the file, start in seconds)."""
     rng = np.random.default_rng(seed)
-    clips = [
-        (path, rng.uniform(0, lengths[path] - CLIP_LEN / FPS - 0.1))
-        for _ in range(starts)
-        for path in files
-    ]
-    spent: dict[str, list[float]] = {name: [] for name in candidates}
-    for number, (path, start) in enumerate(clips):
-        names = list(candidates)
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            spent[name].append(1e3 * candidates[name](path, start))
+    clips = []
+    for number, path in enumerate(files):
+        with av.open(path, metadata_errors="ignore") as container:
+            last = container.duration / av.time_base - candidates.CLIP_LEN / candidates.FPS - 0.2
+        clips += [(number, start) for start in rng.uniform(0, last, starts).tolist()]
+    return clips
+
+
+def measure(
+    sets: dict[str, list[str]], clips: list[tuple[int, float]]
+) -> dict[str, dict[str, list[candidates.Spent]]]:
+    """Time of every candidate for every clip of every set of files."""
+    loaders = all_candidates()
+    for files in sets.values():
+        for load in loaders.values():
+            load(files[0], 0.5)
+    spent = {kind: {name: [] for name in loaders} for kind in sets}
+    for turn, (number, start) in enumerate(clips):
+        names = list(loaders)
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            for kind, files in sets.items():
+                spent[kind][name].append(loaders[name](files[number], start))
     return spent
+
+
+def summarize(spent: dict[str, dict[str, list[candidates.Spent]]]) -> dict[str, dict]:
+    """Mean milliseconds of each candidate for each set."""
+    return {
+        kind: {
+            name: {
+                clock: 1e3 * statistics.fmean(getattr(clip, clock) for clip in clips)
+                for clock in ("cpu", "wall")
+            }
+            for name, clips in names.items()
+        }
+        for kind, names in spent.items()
+    }
+
+
+def fastest_peer(means: dict[str, dict[str, float]]) -> str:
+    """Who delivers the same picture and sound soonest."""
+    return min(set(means) - {OURS, BARE, FLOOR}, key=lambda name: means[name]["cpu"])
+
+
+def print_candidates(summary: dict[str, dict]) -> None:
+    """Print a table for each set of files, and how the targets are met."""
+    for kind, means in summary.items():
+        peer = fastest_peer(means)
+        print(f"\n{kind:32}{'CPU ms':>9}{'wall ms':>9}{'clips/s/core':>14}{'times peer':>12}")
+        for name, mean in sorted(means.items(), key=lambda item: item[1]["cpu"]):
+            print(
+                f"{name:32}{mean['cpu']:9.1f}{mean['wall']:9.1f}{1e3 / mean['cpu']:14.1f}"
+                f"{means[peer]['cpu'] / mean['cpu']:12.2f}"
+            )
+    downloaded, prepared = summary["downloaded"], summary["prepared"]
+    peer = fastest_peer(downloaded)
+    speed = {
+        "downloaded: times the fastest peer": downloaded[peer]["cpu"] / downloaded[OURS]["cpu"],
+        "prepared: times that peer on downloaded": downloaded[peer]["cpu"] / prepared[OURS]["cpu"],
+        "prepared: time of ours / bare": prepared[OURS]["cpu"] / prepared[BARE]["cpu"],
+        "prepared: time of ours / floor": prepared[OURS]["cpu"] / prepared[FLOOR]["cpu"],
+    }
+    print()
+    for name, ratio in speed.items():
+        print(f"{name:42}{ratio:6.2f}")
+
+
+def print_stages(stages: dict[str, dict[str, float]]) -> None:
+    """Print where the time of our training pipeline goes."""
+    kinds = list(stages)
+    print(f"\n{'where the time goes, CPU ms a clip':36}" + "".join(f"{k:>12}" for k in kinds))
+    for name in stages[kinds[0]]:
+        print(f"{name:36}" + "".join(f"{stages[kind][name]:12.2f}" for kind in kinds))
+    print(f"{'sum':36}" + "".join(f"{sum(stages[kind].values()):12.2f}" for kind in kinds))
 
 
 def main() -> None:
     """Measure and print."""
     args = parse_args()
-    files = sorted(str(path) for path in args.videos.glob("*.mp4"))
-    if not files:
+    found = sorted(path for folder in args.videos for path in folder.rglob("*.mp4"))
+    if not found:
         raise SystemExit(f"no *.mp4 in {args.videos}; name a folder with --videos")
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     use_one_core()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     init_default_scope("mmaction")
     av.logging.set_level(av.logging.PANIC)
-    spent = run(files, args.starts, args.seed)
-    summary = {
-        name: dict(median=statistics.median(times), mean=statistics.mean(times))
-        for name, times in spent.items()
-    }
-    peers = [name for name in summary if name.startswith("MMAction2")]
-    fastest = min(peers, key=lambda name: summary[name]["mean"])
-    count = len(next(iter(spent.values())))
-    print(
-        f"{len(files)} files, {count} clips each; one core of {platform.processor() or 'the CPU'}"
-    )
-    print(
-        f"cmac_mm {cmac_mm.__version__}, PyAV {av.__version__}, Python {platform.python_version()}"
-    )
-    print(f"{'':38}{'median ms':>10}{'mean ms':>10}{'mean / fastest MMAction2':>26}")
-    for name, row in sorted(summary.items(), key=lambda item: item[1]["mean"]):
-        row["ratio"] = row["mean"] / summary[fastest]["mean"]
-        print(f"{name:38}{row['median']:10.1f}{row['mean']:10.1f}{row['ratio']:26.2f}")
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = [Path(folder) / f"{number}.mp4" for number in range(len(found))]
+        for source, target in zip(found, prepared, strict=True):
+            encode_video(source, target, EncodeSettings(short_side=candidates.SHORT_SIDE))
+        sets = {"downloaded": list(map(str, found)), "prepared": list(map(str, prepared))}
+        clips = draw_clips(sets["downloaded"], args.starts, args.seed)
+        print(f"{len(found)} files, {len(clips)} clips each; {platform.processor() or 'one core'}")
+        print(
+            f"cmac_mm {cmac_mm.__version__}, PyAV {av.__version__}, torch {torch.__version__}, "
+            f"Python {platform.python_version()}"
+        )
+        summary = summarize(measure(sets, clips))
+        print_candidates(summary)
+        stages = {kind: measure_stages(files, args.starts) for kind, files in sets.items()}
+        print_stages(stages)
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
+        loaders = measure_loader(sets["prepared"], args.workers, args.batches)
+    for workers, row in loaders.items():
+        print(
+            f"\nDataLoader, {workers} workers, prepared files: {row['clips_per_second']:.1f} clips/s"
+            f" ({row['clips_per_cpu_second']:.1f} per CPU second of the workers); the main process"
+            f" spends {row['main_cpu_ms']:.2f} ms on a batch of 16"
+        )
     if args.json:
         temporary = args.json.with_suffix(".tmp")
-        temporary.write_text(json.dumps(dict(summary=summary, milliseconds=spent), indent=1))
+        results = dict(candidates=summary, stages=stages, loaders=loaders)
+        temporary.write_text(json.dumps(results, indent=1))
         temporary.replace(args.json)
 
 

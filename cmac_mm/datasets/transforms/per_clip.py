@@ -40,15 +40,25 @@ class PerClip(BaseTransform):
             clip = {**results, "num_clips": 1}
             clip["imgs"] = results["imgs"][i * clip_len : (i + 1) * clip_len]
             done.append(self.transforms(clip))
-        shapes = {tuple(clip["img_shape"]) for clip in done}
+        merged = {**self.merge(done), "num_clips": num_clips}
+        merged["imgs"] = [image for clip in done for image in clip["imgs"]]
+        return merged
+
+    def merge(self, clips: list[dict]) -> dict:
+        """One dict for a sample out of one for each of its clips."""
+        self.common_shape(clips)
+        merged = dict(clips[0])
+        if len(clips) > 1:
+            merged.update({key: [clip[key] for clip in clips] for key in _BY_CLIP if key in merged})
+        return merged
+
+    @staticmethod
+    def common_shape(clips: list[dict]) -> tuple[int, int]:
+        """Height and width of all clips, in pixels."""
+        shapes = {tuple(clip["img_shape"]) for clip in clips}
         if len(shapes) > 1:
             raise ValueError(f"PerClip: clips of one sample came out in sizes {sorted(shapes)}")
-        merged = {**done[0], "num_clips": num_clips}
-        merged["imgs"] = [image for clip in done for image in clip["imgs"]]
-        for key in _BY_CLIP:
-            if key in merged:
-                merged[key] = [clip[key] for clip in done]
-        return merged
+        return shapes.pop()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(transforms={self.transforms})"

@@ -4,8 +4,14 @@ dataset_type = "AudioVisualDataset"
 train_pipeline = [
     dict(type="OpenAudioVisual"),
     dict(type="SampleClips", duration=1.0),
-    dict(type="DecodeAudioVisual", fps=30, clip_len=32, short_side=144, silence_db=-80),
-    dict(type="PerClip", transforms=[dict(type="RandomCrop", size=128), dict(type="Flip")]),
+    dict(
+        type="DecodeAudioVisual",
+        fps=30,
+        clip_len=32,
+        short_side=144,
+        silence_db=-80,
+        transforms=[dict(type="RandomCrop", size=128), dict(type="Flip")],
+    ),
     dict(type="LogMelSpectrogram", num_mels=257),
     dict(type="SpecAugment", time_warp=5, freq_mask=27, time_mask=10),
     dict(type="PackAudioVisual"),
