@@ -98,5 +98,5 @@ default_hooks = dict(logger=dict(interval=10))
 # Every second epoch: how many of 128 test videos find their kind among 256 training videos.
 custom_hooks = [
     *_base_.custom_hooks,
-    dict(type="RetrievalMonitorHook", interval=2, num_gallery=256, num_query=128),
+    dict(type="RetrievalMonitorHook", interval=2, num_gallery=256, num_query=128, batch_size=64),
 ]

@@ -12,7 +12,7 @@ from cmac_mm.evaluation import (
     instance_recall,
     recall_at_k,
 )
-from cmac_mm.evaluation.features import feature_records, stack_records
+from cmac_mm.evaluation.features import eval_mode, feature_records, stack_records
 
 
 class MeanModel(BaseModel):
@@ -211,3 +211,13 @@ def test_calibration_sets_the_statistics_of_the_data():
     assert all(torch.equal(value, before[key]) for key, value in model.named_parameters())
     with pytest.raises(ValueError, match="no batches"):
         calibrate_batch_norm(model, [])
+
+
+def test_eval_mode_puts_each_module_back_as_it_was():
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout(), torch.nn.Linear(2, 2))
+    model[0].eval()  # frozen statistics amid a model in training
+    with pytest.raises(KeyError), eval_mode(model):
+        assert not any(module.training for module in model.modules())
+        raise KeyError
+    assert [module.training for module in model] == [False, True, True]
+    assert model.training

@@ -38,7 +38,7 @@ class RetrievalMonitorHook(Hook):
         num_gallery (int): Videos taken from the gallery, drawn with ``seed``. Defaults to 1024.
         num_query (int): Videos taken from the queries. Defaults to 256.
         ks (Sequence[int]): Ranks to log. Defaults to (1, 5).
-        batch_size (int): Videos a batch. Defaults to 16.
+        batch_size (int): Videos a batch on each rank. Defaults to 4.
         num_workers (int): Loading processes, alive only while it looks. Defaults to 2.
         seed (int): Seed of the choice of videos and of random draws. Defaults to 0.
 
@@ -56,7 +56,7 @@ class RetrievalMonitorHook(Hook):
         num_gallery: int = 1024,
         num_query: int = 256,
         ks: Sequence[int] = (1, 5),
-        batch_size: int = 16,
+        batch_size: int = 4,
         num_workers: int = 2,
         seed: int = 0,
     ) -> None:
