@@ -14,7 +14,6 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 _MMCV_MINIMUM, _MMCV_LIMIT = "2.0.0rc4", "2.2.0"
@@ -196,19 +195,21 @@ def _resume_from_complete_checkpoints() -> None:
 
 
 def _synchronise_batch_norm_on_cpu() -> None:
-    """Let torch's SyncBatchNorm train on CPU, where it refuses to work.
+    """Let `sync_bn = "torch"` work on CPU, where torch's SyncBatchNorm refuses to.
 
     What several GPUs compute can then be checked without one.
     """
-    from .utils.sync_batch_norm import sync_batch_norm
+    import mmengine.runner.runner
+    from mmengine.device import get_device
 
-    forward = nn.SyncBatchNorm.forward
+    from .utils.sync_batch_norm import synchronise_batch_norm
 
-    @functools.wraps(forward)
-    def forward_anywhere(module: nn.SyncBatchNorm, x: torch.Tensor) -> torch.Tensor:
-        several = torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1
-        if x.device.type == "cpu" and module.training and several:
-            return sync_batch_norm(module, x)
-        return forward(module, x)
+    convert = mmengine.runner.runner.convert_sync_batchnorm
 
-    nn.SyncBatchNorm.forward = forward_anywhere
+    @functools.wraps(convert)
+    def convert_anywhere(module: nn.Module, implementation: str = "torch") -> nn.Module:
+        if get_device() == "cpu" and implementation == "torch":
+            return synchronise_batch_norm(module)
+        return convert(module, implementation)
+
+    mmengine.runner.runner.convert_sync_batchnorm = convert_anywhere

@@ -32,6 +32,8 @@ trap : TERM  # wait for the ranks
 status=0
 srun --kill-on-bad-exit=0 --wait=60 $(printf ' %q' "${srun_args[@]}" \
     python -u "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher slurm --resume "$@") &
+wait \$! || status=\$?
+# A trapped signal ends \`wait\` early.
 while kill -0 \$! 2>/dev/null; do
     status=0
     wait \$! || status=\$?

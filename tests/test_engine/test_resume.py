@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import train
+from training import train
 
 from cmac_mm.utils import latest_checkpoint
 

@@ -1,0 +1,95 @@
+"""Training runs of seconds on real videos, through MMEngine's runner.
+
+As a script: python training.py OPTIONS.json OUT, by torchrun on several ranks.
+"""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.dist import all_reduce, get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from cmac_mm.utils import load_config, setup_launcher, shut_down
+
+_count = itertools.count()
+
+
+class RecordLosses(Hook):
+    """Keeps the losses and files of all steps, and stops the run as if it had crashed."""
+
+    priority = "LOWEST"
+
+    def __init__(self, stop_after, dtype):
+        self.steps, self.stop_after, self.dtype = [], stop_after, dtype
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        loss = outputs["loss"].detach().clone()
+        all_reduce(loss, "mean")
+        self.steps.append((loss.item(), [s.filename for s in data_batch["data_samples"]]))
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        data_batch["inputs"]["audio"] = data_batch["inputs"]["audio"].to(self.dtype)
+        if runner.iter == self.stop_after:
+            raise InterruptedError
+
+
+def make_config(shapes, work_dir, options):
+    """The demo's config for ten videos, two a step: with queues, masks in the sound and colour
+    jitter, so that everything that has a state or draws at random is there."""
+    cfg = load_config(
+        "configs/demo/cmac_sounding-shapes.py",
+        {
+            "work_dir": str(work_dir),
+            "model.queue_size": 7,
+            "model.grad_norm_interval": 0,
+            "model.data_preprocessor.color_jitter": dict(brightness=0.4, hue=0.2),
+            "train_dataloader.batch_size": 2,
+            "train_dataloader.num_workers": 0,
+            "train_dataloader.persistent_workers": False,
+            "train_dataloader.dataset.ann_file": f"{shapes}/train.txt",
+            "train_dataloader.dataset.data_prefix.video": str(shapes),
+            "train_cfg.max_epochs": 2,
+            "default_hooks.checkpoint.interval_iters": 1,
+            "default_hooks.logger.interval": 3,
+            "randomness.seed": 5,
+            **options,
+        },
+    )
+    cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type="SpecAugment", time_mask=4))
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != "RetrievalMonitorHook"]
+    return cfg
+
+
+def train(cfg, stop_after=None, resume=False, dtype=torch.float32):
+    """Run; returns the steps' losses and files, and the final state (None if it was stopped)."""
+    torch.set_num_threads(1)
+    cfg = cfg.copy()
+    cfg.resume = resume
+    cfg.experiment_name = f"test_{next(_count)}"  # MMEngine keeps one log for each name
+    torch.set_default_dtype(dtype)
+    runner = Runner.from_cfg(cfg)
+    torch.set_default_dtype(torch.float32)
+    recorder = RecordLosses(stop_after, dtype)
+    runner.register_hook(recorder)
+    try:
+        model = runner.train()
+    except InterruptedError:
+        return recorder.steps, None
+    return recorder.steps, getattr(model, "module", model).state_dict()
+
+
+def main():
+    options = json.loads(Path(sys.argv[1]).read_text())
+    cfg = make_config(options.pop("shapes"), options.pop("work_dir"), options)
+    setup_launcher(cfg, "pytorch")
+    steps, state = train(cfg, dtype=torch.float64)
+    torch.save(dict(steps=steps, state=state), f"{sys.argv[2]}{get_rank()}")
+    shut_down()
+
+
+if __name__ == "__main__":
+    main()
