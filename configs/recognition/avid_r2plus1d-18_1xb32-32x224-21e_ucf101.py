@@ -39,7 +39,7 @@ test_dataloader = dict(
     ),
 )
 default_hooks = dict(
-    freeze=dict(type="FreezeBackboneHook", num_epochs=5),  # the classifier first
+    freeze_backbone=dict(type="FreezeBackboneHook", num_epochs=5),  # the classifier first
     result=dict(
         type="ResultHook", benchmark="ucf101-finetune", protocol="avid-32x224", split=split
     ),

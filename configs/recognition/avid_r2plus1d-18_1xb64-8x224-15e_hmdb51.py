@@ -38,6 +38,6 @@ test_dataloader = dict(
     ),
 )
 default_hooks = dict(
-    freeze=dict(type="FreezeBackboneHook", num_epochs=5),  # the classifier first
+    freeze_backbone=dict(type="FreezeBackboneHook", num_epochs=5),  # the classifier first
     result=dict(type="ResultHook", benchmark="hmdb51-finetune", protocol="avid-8x224", split=split),
 )

@@ -25,8 +25,8 @@ class BadSampleHook(Hook):
     into ``bad_files.txt``, sorted, one line ``path<TAB>reason`` a file.
     """
 
-    def before_run(self, runner: Runner) -> None:
-        """Tell the data sets where to write."""
+    def before_train(self, runner: Runner) -> None:
+        """Tell the data sets where to write; a test does without them."""
         folder = Path(runner.work_dir) / "bad_files"
         for log in _logs(runner):
             log.path = folder / f"rank{get_rank()}.txt"
