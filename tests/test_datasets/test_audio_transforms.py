@@ -97,6 +97,29 @@ def test_no_filter_of_the_default_is_empty():
     assert level.min() > level.max() - 40
 
 
+@pytest.mark.parametrize("samples", [513, 600, 1023, 1024, 5000])
+@pytest.mark.parametrize("win_length", [1023, 1024])
+def test_short_sounds_and_odd_windows_against_a_slow_loop(samples, win_length):
+    """The frame k is centred on sample k * hop, the sound reflected at both ends."""
+    n_fft, hop = 2048, 240
+    sound = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
+    got = log_mel(sound[None], win_length=win_length, num_mels=64)[0, 0].numpy()
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win_length) / win_length)
+    filters = librosa.filters.mel(sr=RATE, n_fft=n_fft, n_mels=64, norm=None)
+    first = -(n_fft // 2) + (n_fft - win_length) // 2
+    for k in range(max(1, samples // hop)):
+        places = np.abs(np.arange(first, first + win_length) + k * hop)
+        places = np.where(places >= samples, 2 * (samples - 1) - places, places)
+        power = np.abs(np.fft.rfft(sound[places] * window, n_fft)) ** 2
+        want = 10 * np.log10(np.maximum(filters @ power, 1e-10))
+        np.testing.assert_allclose(got[:, k], want, atol=0.02)
+
+
+def test_sound_shorter_than_half_a_window_is_refused():
+    with pytest.raises(ValueError, match="512 samples is too short for a window of 1024"):
+        log_mel(np.zeros((1, 512), np.float32))
+
+
 def test_wrong_sampling_rate_is_refused():
     with pytest.raises(ValueError, match=r"24000 Hz, the sound of a\.mp4 has 16000 Hz"):
         LogMelSpectrogram()(

@@ -336,3 +336,69 @@ def test_wrong_arguments_and_missing_files(tmp_path):
         MediaFile("bytes", b"")
     write_video(tmp_path / "a:b 100%.mp4", seconds=1)
     MediaFile(str(tmp_path / "a:b 100%.mp4")).close()
+
+
+def seen_by(media: MediaFile) -> dict:
+    """What reading goes by."""
+    kinds = ("video", "audio")
+    streams = {kind: getattr(media, kind) for kind in kinds if getattr(media, kind) is not None}
+    return dict(
+        origin=media.origin,
+        streams={kind: (s.index, s.start_time, s.time_base) for kind, s in streams.items()},
+        rate=media.video.average_rate if media.video else media.audio.rate,
+        duration=pytest.approx(media.duration, abs=0.05),
+    )
+
+
+def test_a_header_tells_what_probing_does(media_dir, monkeypatch):
+    """Opened by its header alone, a file is the same as after FFmpeg's own look at it."""
+    by_header = MediaFile._open_by_header
+    for path in sorted(media_dir.rglob("*")):
+        if not path.is_file() or path.suffix not in (".mp4", ".mov", ".3gp"):
+            continue
+        for need in [(True, True), (True, False), (False, True)]:
+            found = []
+            for method in (by_header, lambda self: False):
+                monkeypatch.setattr(MediaFile, "_open_by_header", method)
+                try:
+                    media = MediaFile(str(path), None, *need)
+                    found.append(seen_by(media))
+                except MediaError as error:
+                    found.append(str(error))
+                    continue
+                media.close()
+            assert found[0] == found[1], path
+
+
+def test_opening_an_mp4_decodes_nothing(media_dir):
+    """FFmpeg's probing decodes pictures, and so knows their format; the header does not."""
+    media = MediaFile(str(media_dir / "torchvision_videos/WUzgd7C1pWA.mp4"))
+    assert media.video.codec_context.pix_fmt is None
+    media.reopen()
+    assert media.video.codec_context.pix_fmt == "yuv420p"
+    media.close()
+
+
+def test_fragmented_mp4_and_several_tracks_are_looked_at_closely(tmp_path, media_dir):
+    """Their headers do not tell the samples, or which track to take."""
+    whole, parts = tmp_path / "whole.mp4", tmp_path / "parts.mp4"
+    write_video(whole, seconds=4)
+    with (
+        av.open(str(whole)) as source,
+        av.open(str(parts), "w", options={"movflags": "frag_keyframe+empty_moov"}) as out,
+    ):
+        streams = {s.index: out.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    for path in (parts, media_dir / "nasty/torchcodec__nasa_13013.mp4"):
+        media = MediaFile(str(path))
+        assert media.video.codec_context.pix_fmt == "yuv420p"
+        media.close()
+    media = MediaFile(str(parts), need_video=False)
+    assert media.origin == 0
+    media.close()
+    times = [0.1, 1.9, 3.5]
+    for got, want in zip(read(parts, times), expected(whole, times), strict=True):
+        np.testing.assert_array_equal(got, want)

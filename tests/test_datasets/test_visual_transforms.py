@@ -241,6 +241,62 @@ def test_per_clip_refuses_clips_of_different_sizes():
         per_clip(coordinates(num_clips=5))
 
 
+CROP_AND_FLIP = [dict(type="RandomCrop", size=64), dict(type="Flip")]
+
+
+@pytest.mark.parametrize("num_clips", [1, 3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        KINETICS,
+        "torchvision_videos/v_SoccerJuggling_g23_c01.avi",
+        "nasty/decord__video_90.mov",
+        "nasty/mmaction2__video_0.mp4",
+        "nasty/torchcodec__nasa_13013.mp4",
+    ],
+)
+@pytest.mark.parametrize(
+    "transforms",
+    [
+        CROP_AND_FLIP,
+        [dict(type="RandomCrop", size=64), dict(type="Flip", direction="vertical")],
+        [dict(type="CenterCrop", crop_size=(72, 50))],
+        [],
+    ],
+)
+def test_crops_of_the_decoder_equal_mmaction2s(media_dir, name, num_clips, transforms):
+    """Same draws, same pixels and same meta information as cropping whole pictures."""
+    packed = []
+    for tail, inside in ([dict(type="PerClip", transforms=transforms)], None), ([], transforms):
+        pipeline = Compose(
+            [
+                dict(type="OpenAudioVisual", need_audio=False),
+                dict(type="SampleClips", duration=0.5, num_clips=num_clips),
+                dict(type="DecodeAudioVisual", fps=12, short_side=72, transforms=inside),
+                *tail,
+                dict(type="PackAudioVisual"),
+            ]
+        )
+        np.random.seed(3)
+        packed.append(pipeline(dict(filename=str(media_dir / name))))
+    whole, cropped = packed
+    assert torch.equal(whole["inputs"]["imgs"], cropped["inputs"]["imgs"])
+    assert cropped["inputs"]["imgs"].is_contiguous()
+    assert str(whole["data_samples"].metainfo) == str(cropped["data_samples"].metainfo)
+
+
+def test_the_decoder_crops_and_flips_only(media_dir):
+    resize = dict(type="Resize", scale=(32, 32), keep_ratio=False)
+    for extra, message in (
+        ([resize], "cannot resize"),
+        ([dict(type="RandomResizedCrop", area_range=(0.1, 0.9))], "came out in sizes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            decode(media_dir / KINETICS, [1.0, 2.0, 3.0], fps=5, transforms=extra)
+    with pytest.raises(TypeError, match="lazy"):
+        DecodeAudioVisual(transforms=[dict(type="TenCrop", crop_size=64)])
+
+
 @pytest.mark.parametrize("num_clips", [1, 4])
 def test_packing(num_clips):
     results = coordinates(num_clips)

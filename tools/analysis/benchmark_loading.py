@@ -204,11 +204,12 @@ def main() -> None:
         if cores is not None:
             os.sched_setaffinity(0, cores)
         loaders = measure_loader(sets["prepared"], args.workers, args.batches)
+    if loaders:
+        print(f"\n{'DataLoader, prepared files':28}clips/s  CPU ms a clip: workers, main process")
     for workers, row in loaders.items():
         print(
-            f"\nDataLoader, {workers} workers, prepared files: {row['clips_per_second']:.1f} clips/s"
-            f" ({row['clips_per_cpu_second']:.1f} per CPU second of the workers); the main process"
-            f" spends {row['main_cpu_ms']:.2f} ms on a batch of 16"
+            f"{workers:4} workers{'':16}{row['clips_per_second']:7.1f}"
+            f"{row['worker_cpu_ms']:24.2f}{row['main_cpu_ms']:14.2f}"
         )
     if args.json:
         temporary = args.json.with_suffix(".tmp")

@@ -122,8 +122,8 @@ class MediaFile:
         if len(streams.video) > 1 or len(streams.audio) > 1:
             return False  # which one is best depends on what they hold
         for stream in (*streams.video, *streams.audio):
-            # A fragmented file's header holds no samples.
-            if stream.start_time is None or not stream.duration or not len(stream.index_entries):
+            # The header of a fragmented file does not tell of all samples.
+            if not stream.duration or stream.frames != len(stream.index_entries):
                 return False
         try:
             self._set_up()

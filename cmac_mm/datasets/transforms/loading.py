@@ -6,10 +6,12 @@ from http.client import HTTPException
 from string import punctuation
 from urllib.parse import quote
 
+import cv2
 import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import HTTPBackend, LocalBackend, get_file_backend
+from torch.utils.data import get_worker_info
 
 from ..av_reader import MediaError, MediaFile, read_frames, read_sound
 from .per_clip import PerClip
@@ -47,6 +49,7 @@ class OpenAudioVisual(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
+        _use_one_thread()
         filename = str(results["filename"])
         data = _fetch(filename, self.backend_args)
         media = MediaFile(filename, data, self.need_video, self.need_audio)
@@ -120,7 +123,7 @@ class DecodeAudioVisual(BaseTransform):
         self.sample_rate = sample_rate
         self.silence_db = silence_db
         self.per_clip = None
-        if transforms is not None:
+        if transforms:
             self.per_clip = PerClip([{**transform, "lazy": True} for transform in transforms])
 
     def transform(self, results: dict) -> dict:
@@ -167,6 +170,15 @@ class DecodeAudioVisual(BaseTransform):
             f"short_side={self.short_side}, sample_rate={self.sample_rate}, "
             f"silence_db={self.silence_db}, transforms={self.per_clip})"
         )
+
+
+def _use_one_thread() -> None:
+    """In a worker, OpenCV must not start threads: one process a core is busy already.
+
+    PyTorch sees to its own threads; MMEngine does for OpenCV's, but not in spawned workers.
+    """
+    if get_worker_info() is not None and cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
 
 
 def _fetch(filename: str, backend_args: dict | None) -> bytes | None:
