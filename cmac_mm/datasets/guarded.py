@@ -126,8 +126,10 @@ class _Child:
         """Whether it is this process's child, and living."""
         if self._owner != os.getpid():
             return False
-        if os.waitpid(self._pid, os.WNOHANG) == (0, 0):
-            return True
+        # Where SIGCHLD is ignored, the system takes dead children away by itself.
+        with suppress(ChildProcessError):
+            if os.waitpid(self._pid, os.WNOHANG) == (0, 0):
+                return True
         # The number may soon be that of another process.
         self.end.cancel()
         return False

@@ -203,6 +203,22 @@ def test_killed_by_the_system():
     assert guard(lambda _: os.getpid(), None) != child
 
 
+def test_where_children_are_not_waited_for():
+    """With SIGCHLD ignored, what a child died of is not told."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        guard = Guard(100)
+        with pytest.raises(ProcessLost, match="died"):
+            guard(lambda _: crash(), None)
+        child = guard(lambda _: os.getpid(), None)
+        os.kill(child, signal.SIGKILL)
+        while child in processes():
+            time.sleep(0.01)
+        assert guard(lambda _: os.getpid(), None) != child
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_a_hang_ends_with_the_time_limit():
     guard = Guard(0.5)
     for _ in range(2):
