@@ -5,6 +5,7 @@ As a script: python training.py OPTIONS.json OUT, by torchrun on several ranks.
 
 import itertools
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def train(cfg, stop_after=None, resume=False, dtype=torch.float32):
     try:
         model = runner.train()
     except InterruptedError:
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
         return recorder.steps, None
     return recorder.steps, getattr(model, "module", model).state_dict()
 

@@ -65,6 +65,7 @@ class PreemptionHook(Hook):
                 f"Asked to stop: saved {self._checkpoint.last_ckpt}, leaving with exit code "
                 f"{EXIT_CODE}. --resume goes on from here."
             )
+            self.after_train(runner)
             raise SystemExit(EXIT_CODE)
 
     def _any_asked(self) -> bool:
