@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,30 +15,36 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 
 
+CONFIG = """
+_base_ = ["cmac_mm::demo/cmac_sounding-shapes.py"]
+model = dict(queue_size=7)
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=1,
+    dataset=dict(ann_file="{shapes}/train.txt", data_prefix=dict(video="{shapes}")),
+)
+train_cfg = dict(max_epochs=4)
+default_hooks = dict(checkpoint=dict(interval_iters=1))
+custom_hooks = [dict(type="PreemptionHook", interval=2)]
+"""
+
+
 def command(shapes, work_dir, *options):
-    fields = {
-        "model.queue_size": 7,
-        "train_dataloader.batch_size": 2,
-        "train_dataloader.num_workers": 1,
-        "train_dataloader.dataset.ann_file": f"{shapes}/train.txt",
-        "train_dataloader.dataset.data_prefix.video": shapes,
-        "train_cfg.max_epochs": 4,
-        "default_hooks.checkpoint.interval_iters": 1,
-        "custom_hooks": "[]",
-    }
-    pairs = [f"{key}={value}" for key, value in fields.items()]
-    return [
-        *(sys.executable, "-W", "ignore", "tools/train.py"),
-        *("configs/demo/cmac_sounding-shapes.py", "--seed", "3", "--work-dir", str(work_dir)),
-        *options,
-        *("--cfg-options", *pairs),
-    ]
+    config = shapes / "config.py"
+    config.write_text(CONFIG.format(shapes=shapes))
+    tool = (sys.executable, "-W", "ignore", "tools/train.py")
+    return [*tool, str(config), "--seed", "3", "--work-dir", str(work_dir), *options]
 
 
-def start(*args):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def start(*args, launcher=(), **env):
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **env}
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    words = command(*args)
+    if launcher:
+        script, ranks = launcher
+        words = ["bash", f"tools/{script}", words[4], str(ranks), *words[5:]]
     return subprocess.Popen(
-        command(*args),
+        words,
         cwd=ROOT,
         env=env,
         stdout=subprocess.PIPE,
@@ -56,10 +63,14 @@ def final_state(work_dir):
     return torch.load(work_dir / "epoch_4.pth", weights_only=False)["state_dict"]
 
 
-def finish(shapes, work_dir, *options):
-    process = start(shapes, work_dir, *options)
+def end(process):
     output, _ = process.communicate()
-    assert process.returncode == 0, output[-3000:]
+    return process.returncode, output
+
+
+def finish(shapes, work_dir, *options):
+    code, output = end(start(shapes, work_dir, *options))
+    assert code == 0, output[-3000:]
     return final_state(work_dir)
 
 
@@ -121,3 +132,39 @@ def test_killed_at_twenty_random_moments(shapes, tmp_path):
 
     check(shapes, tmp_path, kill_one)
     assert len(kills) == 20
+
+
+def test_two_ranks_agree_on_where_to_stop(shapes, tmp_path):
+    """dist_train.sh hands the signal to its ranks, and ends with their code."""
+    launcher = ("dist_train.sh", 2)
+    process = start(shapes, tmp_path, launcher=launcher)
+    wait_for("iter_*.pth", process, tmp_path)
+    process.terminate()
+    code, output = end(process)
+    assert code == 75, output[-3000:]
+    assert "leaving with exit code 75" in output
+    code, output = end(start(shapes, tmp_path, "--resume", launcher=launcher))
+    assert code == 0, output[-3000:]
+    assert "Auto resumed from the latest checkpoint" in output
+    assert (tmp_path / "epoch_4.pth").is_file()
+
+
+@pytest.mark.slow
+def test_two_nodes_on_one_machine(shapes, tmp_path):
+    """Two launchers, one rendezvous: four ranks, of batch 1."""
+    nodes = dict(NNODES="2", MASTER_ADDR="127.0.0.1", PORT=str(_free_port()))
+    processes = [
+        start(shapes, tmp_path, launcher=("dist_train.sh", 2), NODE_RANK=str(rank), **nodes)
+        for rank in (0, 1)
+    ]
+    for process in processes:
+        code, output = end(process)
+        assert code == 0, output[-3000:]
+    meta = torch.load(tmp_path / "epoch_4.pth", weights_only=False)["meta"]
+    assert meta["iter"] == 4 * (10 // 8)
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
