@@ -7,10 +7,10 @@ _base_ = [
 ]
 
 data_root = "data/kinetics400"
-ann_file_train = f"{data_root}/kinetics400_train_list_videos.txt"
-ann_file_val = f"{data_root}/kinetics400_val_list_videos.txt"
-video_dir_train = f"{data_root}/videos_train"
-video_dir_val = f"{data_root}/videos_val"
+ann_file_train = f"{data_root}/annotations/kinetics400_train.txt"
+ann_file_val = f"{data_root}/annotations/kinetics400_val.txt"
+video_dir_train = f"{data_root}/train"
+video_dir_val = f"{data_root}/val"
 batch_size = 16  # a GPU; the learning rate is for 128 in all, see auto_scale_lr
 num_workers = 8  # a GPU
 
