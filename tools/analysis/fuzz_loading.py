@@ -4,8 +4,9 @@ Real files of four formats are damaged in four ways: turned bits, ends and parts
 wrong values in headers, and packets that are exchanged, dropped, repeated, shortened, scrambled or
 shifted in time. Each variant goes through the training pipeline of
 configs/_base_/datasets/k400_32x128.py in a guarded process, as in training. A variant fails if the
-process crashes, hangs, runs out of memory or raises another error, or if the clip is not a whole
-one; it is then kept in WORK_DIR/failed. The process's memory must not grow from variant to variant.
+process crashes, hangs or raises another error, or if the clip is not a whole one; it is then kept
+in WORK_DIR/failed. The process gets no more memory than allowed, and what it has must not grow from
+variant to variant.
 
 The same seed gives the same variants: variant N can be made and run again with --only N. WebM files
 are made from the first MP4 file. WORK_DIR/results.json holds what became of each variant.
