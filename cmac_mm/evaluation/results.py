@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ..utils import write_text
+
 _KEYS = ("benchmark", "checkpoint", "metrics")
 
 
@@ -34,11 +36,7 @@ def save_result(
         **details,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps(result, indent=2) + "\n")
     return result
 
 

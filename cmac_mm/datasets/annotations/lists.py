@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...utils import write_text
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -189,7 +191,4 @@ def _line(path: str, label: int | None) -> str:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    """Write a text file under a temporary name, then move it into place."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, "".join(f"{line}\n" for line in lines))

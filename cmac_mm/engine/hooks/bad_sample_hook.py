@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
+from ...utils import write_bytes
+
 if TYPE_CHECKING:
     from ...datasets.bad_files import BadFileLog
 
@@ -50,10 +52,8 @@ class BadSampleHook(Hook):
         if not reasons:
             return
         target = Path(runner.work_dir) / "bad_files.txt"
-        temporary = target.with_suffix(".tmp")
         lines = [f"{name}\t{reason}\n" for name, reason in sorted(reasons.items())]
-        temporary.write_text("".join(lines), "utf-8", "surrogateescape")
-        temporary.replace(target)
+        write_bytes(target, "".join(lines).encode("utf-8", "surrogateescape"))
         replaced = sum(log.count for log in _logs(runner))
         runner.logger.warning(
             f"{len(reasons)} bad files so far, see {target}; {replaced} samples were replaced on "
