@@ -1,6 +1,7 @@
 """Each fault is shown on the untouched libraries, then its shim. A test whose first half fails says
 that the shim may go."""
 
+import copy
 import functools
 import http.server
 import os
@@ -12,6 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
 
+import mmengine.runner.runner
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from mmengine.config import Config
 from mmengine.hooks import SyncBuffersHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmengine.runner.checkpoint import find_latest_checkpoint as untouched_find_latest_checkpoint
 from torch import nn
 
 from cmac_mm import compat
@@ -243,3 +246,48 @@ def test_mmengine_starts_no_process_group_on_cpu():
     env = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
     code = "from mmengine.dist import init_dist\ninit_dist('pytorch', backend='gloo')"
     assert "set_device" in run_python(code, MASTER_PORT="0", **env).stderr
+
+
+def test_automatic_resume_believes_an_empty_note(tmp_path):
+    torch.save({"meta": {"iter": 3}}, tmp_path / "iter_3.pth")
+    (tmp_path / "last_checkpoint").write_text("")  # killed between opening and writing
+    assert untouched_find_latest_checkpoint(str(tmp_path)) == ""
+    assert mmengine.runner.runner.find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_3.pth")
+
+
+def batch_norm_on_two_ranks(rank, folder):
+    """Ranks with one and with three of four samples."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2
+    )
+    model = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3)).double()
+    with torch.no_grad():
+        for index, parameter in enumerate(model.parameters(), start=1):
+            values = torch.arange(parameter.numel(), dtype=torch.float64)
+            parameter.copy_(torch.sin(index * values).view_as(parameter))
+    synchronised = mmengine.runner.runner.convert_sync_batchnorm(copy.deepcopy(model), "torch")
+    assert synchronised[1].weight.shape == (3,)
+    x = torch.linspace(-1, 2, 4 * 2 * 5, dtype=torch.float64).view(4, 2, 5).cos()
+    mine = slice(0, 1) if rank == 0 else slice(1, 4)
+    out = synchronised(x[mine])
+    (out.tanh().sum()).backward()
+    for parameter in synchronised.parameters():
+        torch.distributed.all_reduce(parameter.grad)
+    expected = model(x)
+    (expected.tanh().sum()).backward()
+    torch.testing.assert_close(out, expected[mine])
+    for ours, theirs in zip(synchronised.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    for ours, theirs in zip(synchronised.buffers(), model.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(synchronised.eval()(x), model.eval()(x))
+    wrap = nn.parallel.DistributedDataParallel
+    wrap(synchronised)
+    with pytest.raises(ValueError, match="only work with GPU"):
+        wrap(nn.SyncBatchNorm.convert_sync_batchnorm(model))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def test_synchronised_batch_norm_refuses_cpus(tmp_path):
+    torch.multiprocessing.spawn(batch_norm_on_two_ranks, (str(tmp_path),), nprocs=2)
