@@ -1,6 +1,6 @@
 # Loaders for fine-tuning; the pipelines and the lists come with the files that build on this one.
-# With `repeats=10` an epoch has ten clips of each video, each drawn and shuffled on its own. Nothing
-# is replaced by something else: a video that cannot be read ends the run.
+# With `repeats=10` an epoch has ten clips of each video, each drawn and shuffled on its own.
+# Nothing is replaced by something else: a video that cannot be read ends the run.
 dataset_type = "AudioVisualDataset"
 
 train_dataloader = dict(
