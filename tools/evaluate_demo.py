@@ -153,7 +153,8 @@ def true_boxes(cfg: Config, meta: Mapping[str, Any], truth: Mapping[str, Any]) -
 def mel_frequencies(cfg: Config) -> Tensor:
     """Centre frequencies of the mel filters that the network hears through, Hz."""
     transform = TRANSFORMS.build(pipeline_step(cfg, "LogMelSpectrogram"))
-    return filter_frequencies(transform.spectrogram.mel_scale.fb, transform.sample_rate)
+    filters = torch.from_numpy(transform.filters.toarray().T)
+    return filter_frequencies(filters, transform.sample_rate)
 
 
 def score_features(gallery: Results, test: Results) -> Table:
