@@ -225,9 +225,9 @@ def _inner_splits(
     splits = min(_INNER_FOLDS, int(counts[counts > 0].min()))
     if splits < 2:
         raise ValueError(
-            f"the training part of fold {test_fold} has a class with one recording (class "
-            f"{int(np.flatnonzero(counts == 1)[0])}), and cannot be cross-validated: give one "
-            "fixed candidate"
+            f"the training part for test fold {test_fold} has one recording of class "
+            f"{int(np.flatnonzero(counts == 1)[0])} and cannot be cross-validated: give one value "
+            "of C (SVM), or of lr and weight_decay (linear layer)"
         )
     result = []
     kfold = StratifiedKFold(splits, shuffle=True, random_state=0)
