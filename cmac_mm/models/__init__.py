@@ -4,14 +4,15 @@ from .backbones import AudioResNet, R2Plus1D
 from .data_preprocessors import AudioVisualDataPreprocessor, RecognizerDataPreprocessor
 from .feature_extractor import FeatureExtractor
 from .heads import CMACHead, MaxPoolHead
-from .losses import AttentionConsistencyLoss, MoCoQueueLoss
-from .memories import KeyQueue
+from .losses import AttentionConsistencyLoss, MoCoQueueLoss, NCELoss
+from .memories import KeyQueue, MemoryBank
 from .necks import CMACNeck
 from .pretrained_encoder import PretrainedEncoder
 from .recognizers import FrozenRecognizer3D
-from .selfsup import CMAC
+from .selfsup import AVID, CMAC
 
 __all__ = [
+    "AVID",
     "CMAC",
     "AttentionConsistencyLoss",
     "AudioResNet",
@@ -22,7 +23,9 @@ __all__ = [
     "FrozenRecognizer3D",
     "KeyQueue",
     "MaxPoolHead",
+    "MemoryBank",
     "MoCoQueueLoss",
+    "NCELoss",
     "PretrainedEncoder",
     "R2Plus1D",
     "RecognizerDataPreprocessor",

@@ -8,9 +8,11 @@ from .random_state import fixed_random_state, seed_all
 from .resume import latest_checkpoint
 from .setup_env import setup_launcher, shut_down
 from .split import split_sizes
+from .watch import Watch
 
 __all__ = [
     "Failure",
+    "Watch",
     "config_path",
     "default_workers",
     "fixed_random_state",

@@ -4,14 +4,17 @@ import torch.nn as nn
 
 
 class ProjectionHead(nn.Sequential):
-    """Linear, ReLU, linear (MoCo v2's head), with batch norm where asked for.
+    """Linear layers with ReLU between them, and batch norm where asked for.
+
+    Two layers are MoCo v2's head, three AVID's.
 
     Args:
         in_channels (int): Input length.
-        hidden_channels (int): Hidden length.
+        hidden_channels (int): Length of what is between the layers.
         out_channels (int): Length of the embedding.
         hidden_norm (bool): Batch norm before the ReLU. Default: False.
         out_norm (bool): Batch norm without scale and shift on the output. Default: False.
+        num_layers (int): Linear layers. Default: 2.
     """
 
     def __init__(
@@ -21,11 +24,16 @@ class ProjectionHead(nn.Sequential):
         out_channels: int,
         hidden_norm: bool = False,
         out_norm: bool = False,
+        num_layers: int = 2,
     ) -> None:
-        layers: list[nn.Module] = [nn.Linear(in_channels, hidden_channels)]
-        if hidden_norm:
-            layers.append(nn.BatchNorm1d(hidden_channels))
-        layers += [nn.ReLU(inplace=True), nn.Linear(hidden_channels, out_channels)]
+        layers: list[nn.Module] = []
+        for _ in range(num_layers - 1):
+            layers.append(nn.Linear(in_channels, hidden_channels))
+            if hidden_norm:
+                layers.append(nn.BatchNorm1d(hidden_channels))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = hidden_channels
+        layers.append(nn.Linear(in_channels, out_channels))
         if out_norm:
             layers.append(nn.BatchNorm1d(out_channels, affine=False))
         super().__init__(*layers)

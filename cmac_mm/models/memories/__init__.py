@@ -2,6 +2,16 @@
 
 from .gather import gather_batch, gather_batch_with_grad
 from .key_queue import KeyQueue
+from .memory_bank import MemoryBank
+from .negatives import draw_negatives
 from .rank_sizes import batch_weight, rank_sizes
 
-__all__ = ["KeyQueue", "batch_weight", "gather_batch", "gather_batch_with_grad", "rank_sizes"]
+__all__ = [
+    "KeyQueue",
+    "MemoryBank",
+    "batch_weight",
+    "draw_negatives",
+    "gather_batch",
+    "gather_batch_with_grad",
+    "rank_sizes",
+]

@@ -1,0 +1,69 @@
+"""Drawing the videos that a sample is contrasted with."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Far above the number of videos: the remainder by it is as good as uniform.
+_DRAWS = 2**62
+
+
+@torch.no_grad()
+def draw_negatives(
+    batch_idx: Tensor,
+    size: int,
+    num: int,
+    positives: Tensor | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+) -> Tensor:
+    """Draw negatives for each sample: uniform over the other videos that are no positives of it.
+
+    With replacement, as AVID does. The draws are made on the CPU, so they are the same on every
+    device, and nothing waits for the device.
+
+    Args:
+        batch_idx (Tensor): Row numbers of the batch's videos `(B,)`.
+        size (int): Number of videos, N.
+        num (int): Negatives a sample, K.
+        positives (Tensor, optional): Row numbers of each sample's positives `(B, P)`; -1 stands
+            for none. Default: None.
+        generator (torch.Generator | Sequence[torch.Generator], optional): One of the CPU for all
+            samples, or one for each. Default: None, PyTorch's own.
+
+    Returns:
+        Tensor: Row numbers `(B, K)`, on the device of ``batch_idx``.
+
+    Raises:
+        ValueError: If nothing is sure to be left to draw from, that is N <= P + 1.
+    """
+    excluded = batch_idx[:, None]
+    if positives is not None:
+        excluded = torch.cat([excluded, positives], dim=1)
+    if size <= excluded.shape[1]:
+        raise ValueError(
+            f"of {size} videos, {excluded.shape[1]} are the sample itself and its positives: none "
+            "is left as negative"
+        )
+    # Sorted and without repetition; what does not count goes to the end, as `size`.
+    excluded = torch.where(excluded < 0, size, excluded).sort(dim=1).values
+    repeated = torch.zeros_like(excluded, dtype=torch.bool)
+    repeated[:, 1:] = excluded[:, 1:] == excluded[:, :-1]
+    excluded = excluded.masked_fill(repeated, size).sort(dim=1).values
+    num_left = size - (excluded < size).sum(dim=1, keepdim=True)
+
+    draws = _draw(len(batch_idx), num, generator).to(batch_idx.device, non_blocking=True)
+    draws = draws % num_left
+    # The r-th of the rows that are left has as many excluded ones before it as there are k with
+    # (k-th excluded row) - k <= r.
+    shift = torch.arange(excluded.shape[1], device=excluded.device)
+    return draws + torch.searchsorted(excluded - shift, draws, right=True)
+
+
+def _draw(
+    batch_size: int, num: int, generator: torch.Generator | Sequence[torch.Generator] | None
+) -> Tensor:
+    if isinstance(generator, Sequence):
+        rows = [torch.randint(_DRAWS, (num,), generator=own) for own in generator]
+        return torch.stack(rows)
+    return torch.randint(_DRAWS, (batch_size, num), generator=generator)

@@ -1,0 +1,29 @@
+"""Looking at a tensor on the device only when it has changed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+
+class Watch:
+    """What a function says of a tensor, asked again only after the tensor was written to.
+
+    Reading a value from a GPU makes the program wait for it; a training step should not.
+
+    Args:
+        look (Callable[[Tensor], Any]): The question.
+    """
+
+    def __init__(self, look: Callable[[Tensor], Any]) -> None:
+        self._look = look
+        self._tensor: Tensor | None = None
+        self._version = -1
+        self._answer: Any = None
+
+    def __call__(self, tensor: Tensor) -> Any:
+        """The answer for the tensor as it is now."""
+        if tensor is not self._tensor or tensor._version != self._version:
+            self._tensor, self._version = tensor, tensor._version
+            self._answer = self._look(tensor)
+        return self._answer
