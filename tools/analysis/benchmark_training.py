@@ -45,6 +45,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from convolution_peak import DTYPES, count_step, matrix_flops_per_second, seconds_alone
@@ -173,11 +174,13 @@ class Candidate:
         wrapper.type = WRAPPERS.get(combination.precision, "OptimWrapper")
         if combination.precision == "fp16":
             wrapper.setdefault("loss_scale", "dynamic")
-        wrapper.optimizer.fused = "fused" in combination.options or None
+        wrapper.optimizer.pop("fused", None)
+        if "fused" in combination.options:
+            wrapper.optimizer.fused = True
         self.wrapper = build_optim_wrapper(self.model, wrapper)
         self.set_precision()
         if "compile" in combination.options:
-            runner = argparse.Namespace(model=self.model)
+            runner = SimpleNamespace(model=self.model)
             tf32 = combination.precision != BASELINE
             AccelerationHook(tf32=tf32, compile={}).before_train(runner)
         # The first step chooses algorithms, compiles, and allocates the optimiser's state.

@@ -23,11 +23,12 @@ class StepParts:
     nothing waits for them. A GPU that has to wait for the host, or for data, waits in the part
     whose work is late.
 
-    Where the parts begin and end: ``data wait`` until the batch is there; ``input`` is its copy to
-    the device, colour jitter and normalisation; ``encoders`` the query backbones, forward and
-    backward (with it the gradient's scaling and clipping); ``keys`` the momentum update and the
+    Where the parts begin and end: ``data wait`` until the batch is there, on a GPU with what its
+    copy to the device takes beyond the step before; ``input`` is colour jitter and normalisation;
+    ``encoders`` the query backbones, forward and backward; ``keys`` the momentum update and the
     forward pass of the key encoders, their small filters and projections included; ``neck, heads,
-    losses`` all the rest of forward and backward, queues included; ``optimiser`` its step.
+    losses`` all the rest of forward and backward, queues included; ``optimiser`` its step, with
+    clipping and unscaling of the gradients.
 
     Backward needs two marks. Autograd goes back in the reverse order of forward, so neck, heads
     and losses come first, and they are done when the first feature map has its gradient.
