@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..models import AudioResNet, R2Plus1D
+from ..models import AudioResNet, AVIDAudioNet, R2Plus1D
 from ..utils import list_mismatches, load_checkpoint
 
 _KINETICS = dict(mean=(110.2008, 100.63983, 95.99475), std=(58.14765, 56.46975, 55.332195))
@@ -52,8 +52,7 @@ class PeerFormat:
         variant (str): Of :class:`R2Plus1D`.
         visual_prefix (str): Before the keys of the video encoder.
         audio_prefix (str, optional): Before those of the audio encoder, if the file holds one.
-        audio_backbone (dict, optional): Config of our backbone that takes the audio weights; None
-            where we have none.
+        audio_backbone (dict, optional): Config of our backbone that takes the audio weights.
         audio_input (str, optional): What the audio encoder listens to.
         dropped (str): Regular expression of keys that are no part of the encoders.
         mean (tuple[float, ...]): Of red, green and blue on the scale 0 to 255.
@@ -104,7 +103,9 @@ PEERS = {
         variant="avid",
         visual_prefix="video_model.",
         audio_prefix="audio_model.",
-        audio_input="1 x 200 x 257, time before frequency: 2 s at 24 kHz, dB, standardised",
+        audio_backbone=dict(type="AVIDAudioNet"),
+        audio_input="1 x 257 x 200, frequency before time: 2 s at 24 kHz, dB, standardised "
+        "(AVIDSpectrogram)",
         dropped=r"(video|audio)_proj\.",
         **_IMAGENET,
         input_size=(8, 224, 224),
@@ -143,20 +144,7 @@ PEERS = {
 }
 
 
-def _avid_audio_net() -> nn.Module:
-    """The names and shapes of AVID's audio network, nine convolutions without shortcuts."""
-
-    def conv_bn(channels: int, planes: int, size: int) -> tuple[nn.Module, nn.Module]:
-        return nn.Conv2d(channels, planes, size, bias=False), nn.BatchNorm2d(planes)
-
-    net = nn.ModuleDict({"conv1": nn.Sequential(*conv_bn(1, 64, 7))})
-    channels = 64
-    for index, planes in enumerate((64, 128, 256, 512), start=1):
-        conv1, bn1 = conv_bn(channels, planes, 3)
-        conv2, bn2 = conv_bn(planes, planes, 3)
-        net[f"block{index}"] = nn.ModuleDict(dict(conv1=conv1, bn1=bn1, conv2=conv2, bn2=bn2))
-        channels = planes
-    return net
+_AUDIO_BACKBONES = {"AudioResNet": AudioResNet, "AVIDAudioNet": AVIDAudioNet}
 
 
 def _expected_state(peer: PeerFormat) -> dict[str, Tensor]:
@@ -165,11 +153,9 @@ def _expected_state(peer: PeerFormat) -> dict[str, Tensor]:
         "visual_backbone.": lambda: R2Plus1D(variant=peer.variant)
     }
     if peer.audio_prefix is not None:
-        parts["audio_backbone."] = (
-            _avid_audio_net
-            if peer.audio_backbone is None
-            else lambda: AudioResNet(depth=peer.audio_backbone["depth"])
-        )
+        options = dict(peer.audio_backbone)
+        backbone = _AUDIO_BACKBONES[options.pop("type")]
+        parts["audio_backbone."] = lambda: backbone(**options)
     with torch.device("meta"):
         return {
             prefix + key: value
@@ -200,7 +186,7 @@ def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
     """Convert a peer's checkpoint to ours: ``visual_backbone.*`` and ``audio_backbone.*``.
 
     Heads, optimizers, memory banks and cluster labels are left behind. The file is read
-    weights-only. AVID's audio network is kept under its own key names.
+    weights-only.
 
     Args:
         source (str): Whose it is: a key of ``PEERS``.

@@ -101,6 +101,11 @@ class AudioVisualDataset(BaseActionDataset):
             raise ValueError(f"{self.ann_file} lists no files")
         return data_list
 
+    def list_paths(self) -> list[str]:
+        """Paths as the list has them, row by row, also of rows that a subset leaves out."""
+        lines = enumerate(self._lines(), start=1)
+        return [self._parse(line.strip(), n)["filename"] for n, line in lines if line.strip()]
+
     def _lines(self) -> list[str]:
         try:
             # With "-sig" a byte order mark is no part of the first path.

@@ -1,6 +1,6 @@
 """Encoders, necks, heads, losses, memories and the methods made of them."""
 
-from .backbones import AudioResNet, R2Plus1D
+from .backbones import AudioResNet, AVIDAudioNet, R2Plus1D
 from .data_preprocessors import AudioVisualDataPreprocessor, RecognizerDataPreprocessor
 from .feature_extractor import FeatureExtractor
 from .heads import CMACHead, MaxPoolHead
@@ -14,6 +14,7 @@ from .selfsup import AVID, CMAC
 __all__ = [
     "AVID",
     "CMAC",
+    "AVIDAudioNet",
     "AttentionConsistencyLoss",
     "AudioResNet",
     "AudioVisualDataPreprocessor",

@@ -26,10 +26,6 @@ def main() -> None:
         print(f"{part}: {count} entries")
     for key, value in summary.items():
         print(f"{key}: {value}")
-    if PEERS[args.source].audio_prefix and summary["audio_backbone"] is None:
-        print(
-            "the audio weights keep their own key names: no backbone of this project takes them yet"
-        )
     print(f"written to {args.out}")
 
 

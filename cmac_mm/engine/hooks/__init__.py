@@ -4,6 +4,7 @@ from .acceleration_hook import AccelerationHook
 from .bad_sample_hook import BadSampleHook
 from .deferred_log_hook import DeferredLogHook
 from .freeze_backbone_hook import FreezeBackboneHook
+from .memory_bank_hook import MemoryBankHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .preemption_hook import EXIT_CODE, PreemptionHook
 from .queue_size_hook import QueueSizeHook
@@ -17,6 +18,7 @@ __all__ = [
     "BadSampleHook",
     "DeferredLogHook",
     "FreezeBackboneHook",
+    "MemoryBankHook",
     "NonFiniteLossHook",
     "PreemptionHook",
     "QueueSizeHook",

@@ -1,0 +1,62 @@
+"""Memory banks that belong to the training list."""
+
+import hashlib
+from collections.abc import Sequence
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch.utils.data import Dataset
+
+from ...datasets.audio_visual_dataset import AudioVisualDataset
+
+
+@HOOKS.register_module()
+class MemoryBankHook(Hook):
+    """Gives a model such as :class:`AVID` a memory bank row for each video of the training list.
+
+    That is before anything is loaded. A checkpoint whose banks belong to another list is then
+    refused when it is resumed or loaded: a hash of the list's paths, in their order, is stored with
+    the banks. Labels, and the folder that the paths are relative to, may change.
+
+    Raises:
+        ValueError: If the training data are no single list.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Make the banks; only for training, in a test the checkpoint brings them along."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        paths = _inner(runner.train_dataloader.dataset).list_paths()
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        # Ranks may have different seeds, but `runner.seed` of the first is the run's.
+        model.bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
+
+
+def list_digest(paths: Sequence[str]) -> bytes:
+    """SHA-256 of a list of paths, in their order.
+
+    Args:
+        paths (Sequence[str]): As the list has them.
+
+    Returns:
+        bytes: 32 bytes.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.digest()
+
+
+def _inner(dataset: Dataset) -> AudioVisualDataset:
+    """The data set that reads the files, through wrappers."""
+    inner = dataset
+    while not isinstance(inner, AudioVisualDataset):
+        if not hasattr(inner, "dataset"):
+            raise ValueError(
+                "MemoryBankHook needs an AudioVisualDataset as train_dataloader.dataset, "
+                f"found {type(dataset).__name__}"
+            )
+        inner = inner.dataset
+    return inner
