@@ -6,6 +6,7 @@ from .av_reader import MediaError, MediaFile
 from .resumable_sampler import ResumableSampler
 from .retrieval_dataset import RetrievalDataset
 from .transforms import (
+    AVIDSpectrogram,
     CropAudio,
     DecodeAudioVisual,
     LoadAudio,
@@ -15,9 +16,11 @@ from .transforms import (
     PerClip,
     SampleClips,
     SpecAugment,
+    VolumeJitter,
 )
 
 __all__ = [
+    "AVIDSpectrogram",
     "AudioClipDataset",
     "AudioVisualDataset",
     "CropAudio",
@@ -33,4 +36,5 @@ __all__ = [
     "RetrievalDataset",
     "SampleClips",
     "SpecAugment",
+    "VolumeJitter",
 ]

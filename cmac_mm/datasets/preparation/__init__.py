@@ -5,6 +5,7 @@ from .duplicates import find_equal_files
 from .encode import EncodeSettings, encode_video
 from .prepare import PrepareSummary, prepare_videos
 from .scan import ScanSummary, scan_videos
+from .spectrogram_statistics import StatisticsSummary, spectrogram_statistics
 
 __all__ = [
     "Criteria",
@@ -12,9 +13,11 @@ __all__ = [
     "PrepareSummary",
     "Report",
     "ScanSummary",
+    "StatisticsSummary",
     "check_file",
     "encode_video",
     "find_equal_files",
     "prepare_videos",
     "scan_videos",
+    "spectrogram_statistics",
 ]

@@ -2,12 +2,14 @@
 
 from .audio import LogMelSpectrogram, SpecAugment
 from .audio_loading import CropAudio, LoadAudio
+from .avid_audio import AVIDSpectrogram, VolumeJitter
 from .formatting import PackAudioVisual
 from .loading import DecodeAudioVisual, OpenAudioVisual
 from .per_clip import PerClip
 from .sampling import SampleClips
 
 __all__ = [
+    "AVIDSpectrogram",
     "CropAudio",
     "DecodeAudioVisual",
     "LoadAudio",
@@ -17,4 +19,5 @@ __all__ = [
     "PerClip",
     "SampleClips",
     "SpecAugment",
+    "VolumeJitter",
 ]

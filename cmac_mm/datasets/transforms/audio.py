@@ -12,6 +12,41 @@ from scipy.sparse import csr_array
 from torchaudio.functional import melscale_fbanks
 
 
+def power_spectrum(
+    sound: np.ndarray, window: np.ndarray, n_fft: int, hop_length: int
+) -> np.ndarray:
+    """Short-time power spectra.
+
+    Frame ``k`` is centred on sample ``k * hop_length``; the sound is continued by reflection at its
+    ends, and as many frames are kept as whole hops fit in it.
+
+    Args:
+        sound (np.ndarray): `(num_clips, samples)`, float.
+        window (np.ndarray): Window function `(win_length,)`. It is transformed alone where it is
+            shorter than ``n_fft``, since zeros around it add a phase and no power.
+        n_fft (int): Length of the Fourier transform in samples.
+        hop_length (int): Samples from frame to frame.
+
+    Returns:
+        np.ndarray: `(num_clips, frames, n_fft // 2 + 1)`.
+
+    Raises:
+        ValueError: If the sound is shorter than half a window.
+    """
+    length, samples = len(window), sound.shape[1]
+    before = n_fft // 2 - (n_fft - length) // 2  # the frame's centre in the window
+    if samples <= before:
+        raise ValueError(f"a sound of {samples} samples is too short for a window of {length}")
+    # np.pad takes ten times as long.
+    head, tail = sound[:, before:0:-1], sound[:, -2 : -2 - before : -1]
+    padded = np.concatenate((head, sound, tail), axis=1)
+    frames = sliding_window_view(padded, length, axis=1)[:, ::hop_length]
+    frames = frames[:, : max(1, samples // hop_length)]
+    parts = rfft(frames * window, n=n_fft).view(padded.dtype)
+    np.square(parts, out=parts)
+    return parts[..., ::2] + parts[..., 1::2]
+
+
 @TRANSFORMS.register_module()
 class LogMelSpectrogram(BaseTransform):
     """Log-mel spectrogram of each clip's sound, in dB.
@@ -88,31 +123,13 @@ class LogMelSpectrogram(BaseTransform):
                 f"LogMelSpectrogram is set to {self.sample_rate} Hz, the sound of "
                 f"{results.get('filename')} has {results['sample_rate']} Hz"
             )
-        power = self._power(results.pop("waveform"))
+        power = power_spectrum(results.pop("waveform"), self.window, self.n_fft, self.hop_length)
         clips, frames, bands = power.shape
         mel = torch.from_numpy(self.filters @ power.reshape(-1, bands).T)
         mel = mel.clamp_(min=self.floor).log10_().mul_(10)
         mel = mel.view(self.num_mels, clips, 1, frames).permute(1, 2, 0, 3)
         results["audios"] = mel.contiguous()
         return results
-
-    def _power(self, sound: np.ndarray) -> np.ndarray:
-        """Power spectra `(num_clips, frames, n_fft // 2 + 1)` of `(num_clips, samples)`.
-
-        The window is transformed alone, since the zeros around it add a phase and no power.
-        """
-        length, samples = len(self.window), sound.shape[1]
-        before = self.n_fft // 2 - (self.n_fft - length) // 2  # the frame's centre in the window
-        if samples <= before:
-            raise ValueError(f"a sound of {samples} samples is too short for a window of {length}")
-        # np.pad takes ten times as long.
-        head, tail = sound[:, before:0:-1], sound[:, -2 : -2 - before : -1]
-        padded = np.concatenate((head, sound, tail), axis=1)
-        frames = sliding_window_view(padded, length, axis=1)[:, :: self.hop_length]
-        frames = frames[:, : max(1, samples // self.hop_length)]
-        parts = rfft(frames * self.window, n=self.n_fft).view(padded.dtype)
-        np.square(parts, out=parts)
-        return parts[..., ::2] + parts[..., 1::2]
 
     def __repr__(self) -> str:
         return (
