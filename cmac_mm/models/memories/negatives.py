@@ -57,7 +57,8 @@ def draw_negatives(
     # The r-th of the rows that are left has as many excluded ones before it as there are k with
     # (k-th excluded row) - k <= r.
     shift = torch.arange(excluded.shape[1], device=excluded.device)
-    return draws + torch.searchsorted(excluded - shift, draws, right=True)
+    shifted = torch.where(excluded < size, excluded - shift, size)
+    return draws + torch.searchsorted(shifted, draws, right=True)
 
 
 def _draw(

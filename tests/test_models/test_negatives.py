@@ -1,0 +1,95 @@
+"""Negatives, counted."""
+
+import pytest
+import torch
+
+import cmac_mm  # noqa: F401
+from cmac_mm.models.memories import draw_negatives
+
+# Each sample's positives: none, some, with repetitions, with itself, with gaps, at the ends.
+CASES = {
+    "plain": (7, [0, 3, 6, 3], None),
+    "smallest": (3, [0, 1, 2], [[1], [2], [0]]),
+    "one left": (5, [2], [[0, 4, 1]]),
+    "ends": (8, [3, 0, 7], [[0, 7, 1], [7, 6, 1], [5, 6, 0]]),
+    "gaps": (8, [3, 3, 1], [[-1, -1, -1], [2, -1, 2], [0, 1, -1]]),
+    "unsorted": (40, [17, 0], [[30, 2, 18, 16, 5], [39, 1, 38, 20, 2]]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_uniform_over_the_rest(name):
+    """Never itself, never a positive; how often each of the others comes, by a chi-square test."""
+    size, idx, positives = CASES[name]
+    positives = positives and torch.tensor(positives)
+    num = 4000
+    generator = torch.Generator().manual_seed(0)
+    got = draw_negatives(torch.tensor(idx), size, num, positives, generator)
+    assert got.shape == (len(idx), num) and got.dtype == torch.long
+    for row, video in enumerate(idx):
+        excluded = {video} | (set(positives[row].tolist()) if positives is not None else set())
+        allowed = sorted(set(range(size)) - excluded)
+        counts = got[row].bincount(minlength=size)
+        assert set(counts.nonzero().flatten().tolist()) == set(allowed)
+        expected = num / len(allowed)
+        chi_square = ((counts[allowed] - expected) ** 2 / expected).sum().item()
+        degrees = len(allowed) - 1
+        # Mean + 5 standard deviations: exceeded by chance about once in 1e5.
+        assert chi_square < degrees + 5 * (2 * degrees) ** 0.5 + 1e-9
+
+
+def test_large_list():
+    """A million videos: the mean and spread of a uniform draw, all excluded ones missing."""
+    size = 1_000_003
+    positives = torch.randint(0, size, (2, 32), generator=torch.Generator().manual_seed(1))
+    idx = torch.tensor([0, size - 1])
+    got = draw_negatives(idx, size, 200_000, positives, torch.Generator().manual_seed(2))
+    assert got.min() >= 0 and got.max() < size
+    for row in range(2):
+        assert not torch.isin(got[row], positives[row]).any() and not (got[row] == idx[row]).any()
+        values = got[row].double() / size
+        assert abs(values.mean() - 0.5) < 0.003 and abs(values.std() - 12**-0.5) < 0.003
+
+
+def test_pairs_are_independent():
+    """Two draws of one sample fall on each pair of rows equally often."""
+    got = draw_negatives(torch.tensor([1]), 5, 40_000, None, torch.Generator().manual_seed(0))
+    first, second = got[0].view(-1, 2).T
+    counts = (first * 5 + second).bincount(minlength=25).view(5, 5)
+    assert (counts[1] == 0).all() and (counts[:, 1] == 0).all()
+    counts = counts[[0, 2, 3, 4]][:, [0, 2, 3, 4]]
+    assert (counts - 1250).abs().max() < 5 * 1250**0.5
+
+
+def test_one_generator_a_sample():
+    """A sample's negatives depend on its own generator, not on its place in the batch."""
+
+    def generators(*seeds):
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    idx = torch.tensor([4, 9, 2])
+    positives = torch.tensor([[1], [2], [3]])
+    together = draw_negatives(idx, 50, 20, positives, generators(5, 6, 7))
+    apart = draw_negatives(idx[[2, 0]], 50, 20, positives[[2, 0]], generators(7, 5))
+    assert torch.equal(apart, together[[2, 0]])
+    assert not torch.equal(together[0], together[1])
+
+
+def test_refuses_when_nothing_is_left():
+    with pytest.raises(ValueError, match="of 3 videos, 3 are the sample itself"):
+        draw_negatives(torch.tensor([0]), 3, 4, torch.tensor([[1, 2]]))
+    with pytest.raises(ValueError, match="of 1 videos"):
+        draw_negatives(torch.tensor([0]), 1, 4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_same_on_a_gpu_without_waiting_for_it():
+    idx, positives = torch.tensor([4, 9]), torch.tensor([[1, -1], [2, 2]])
+    want = draw_negatives(idx, 50, 200, positives, torch.Generator().manual_seed(0))
+    idx, positives = idx.cuda(), positives.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        got = draw_negatives(idx, 50, 200, positives, torch.Generator().manual_seed(0))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(got.cpu(), want)
