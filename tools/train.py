@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="bf16",
         choices=["bf16", "fp16"],
-        help="mixed precision: bfloat16, on GPU or CPU, or float16 with loss scaling, on GPU (bf16)",
+        help="mixed precision: bfloat16, on GPU or CPU, or float16 with loss scaling (bf16)",
     )
     parser.add_argument(
         "--no-validate", action="store_true", help="do not evaluate during training"

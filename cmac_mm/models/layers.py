@@ -58,6 +58,8 @@ def run_checkpointed(module: nn.Module, x: Tensor) -> Tensor:
     Returns:
         Tensor: Its output.
     """
+    if torch.compiler.is_compiling():  # the graph itself keeps the update to the first run
+        return checkpoint(module, x, use_reentrant=False)
 
     def contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
         return nullcontext(), _frozen_statistics(module)

@@ -91,3 +91,20 @@ def test_compiled_encoders_give_the_same_losses(config, tmp_path):
         curves.append([loss for loss, _ in steps])
         assert not any("_orig_mod" in key for key in state)
     assert curves[1] == pytest.approx(curves[0], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_compiled_checkpointing_changes_nothing():
+    torch.manual_seed(0)
+    plain = R2Plus1D(base_channels=4, stage_blocks=(1, 1, 1, 1)).double()
+    compiled = copy.deepcopy(plain)
+    compiled.with_cp = True
+    compiled.compile(fullgraph=True)
+    x = torch.randn(2, 3, 8, 16, 16, dtype=torch.float64)
+    for model in (plain, compiled):
+        for _ in range(2):
+            model(x).square().mean().backward()
+    for (name, first), second in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(second.grad, first.grad, msg=name)
+    for (name, first), second in zip(plain.named_buffers(), compiled.buffers(), strict=True):
+        torch.testing.assert_close(second, first, msg=name)
