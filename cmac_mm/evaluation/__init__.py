@@ -1,5 +1,13 @@
 """Evaluation of audio-visual representations: retrieval, linear probes, localisation."""
 
+from .bank_diagnostics import (
+    mean_dot_product,
+    neighbour_agreement,
+    pair_similarities,
+    positive_precision,
+    rejected_negatives,
+    sample_rows,
+)
 from .class_retrieval import ClassRetrieval
 from .feature_cache import cached_features
 from .features import calibrate_batch_norm, extract_features
@@ -47,9 +55,15 @@ __all__ = [
     "instance_recall",
     "linear_probe",
     "load_results",
+    "mean_dot_product",
     "nearest_neighbours",
+    "neighbour_agreement",
+    "pair_similarities",
     "paper_results",
     "pointing_game",
+    "positive_precision",
     "recall_at_k",
+    "rejected_negatives",
+    "sample_rows",
     "save_result",
 ]

@@ -2,6 +2,7 @@
 
 from .acceleration_hook import AccelerationHook
 from .bad_sample_hook import BadSampleHook
+from .cross_modal_agreement_hook import CrossModalAgreementHook
 from .deferred_log_hook import DeferredLogHook
 from .freeze_backbone_hook import FreezeBackboneHook
 from .memory_bank_hook import MemoryBankHook
@@ -16,6 +17,7 @@ __all__ = [
     "EXIT_CODE",
     "AccelerationHook",
     "BadSampleHook",
+    "CrossModalAgreementHook",
     "DeferredLogHook",
     "FreezeBackboneHook",
     "MemoryBankHook",
