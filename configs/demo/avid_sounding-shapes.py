@@ -1,0 +1,25 @@
+# AVID on the built-in set of sounding shapes: networks, clips and optimiser of the CMAC demo.
+# The recipe is the demo's own, as is the other: batch norm in the projections, and bank rows that are
+# their video's last embedding, since a row is renewed a few times only.
+_base_ = ["cmac_sounding-shapes.py"]
+
+visual_width = 8  # channels of the first stage, 64 in the paper
+audio_width = 16
+
+model = dict(
+    _delete_=True,
+    type="AVID",
+    data_preprocessor=_base_.model.data_preprocessor,
+    visual_backbone=_base_.model.visual_backbone,
+    audio_backbone=_base_.model.audio_backbone,
+    visual_channels=visual_width * 8,
+    audio_channels=audio_width * 8,
+    hidden_channels=128,
+    embed_channels=64,
+    projection_norm=True,
+    num_negatives=1024,
+    num_positives=0,
+    bank_momentum=0.0,
+    temperature=0.1,
+)
+custom_hooks = [*_base_.custom_hooks, dict(type="MemoryBankHook")]
