@@ -1,6 +1,6 @@
 # AVID on the built-in set of sounding shapes: networks, clips and optimiser of the CMAC demo.
-# The recipe is the demo's own, as is the other: batch norm in the projections, and bank rows that are
-# their video's last embedding, since a row is renewed a few times only.
+# The recipe is the demo's own, as is the other's: batch norm in the projections, and bank rows that
+# are their video's last embedding, since a row is renewed a few times only.
 _base_ = ["cmac_sounding-shapes.py"]
 
 visual_width = 8  # channels of the first stage, 64 in the paper
