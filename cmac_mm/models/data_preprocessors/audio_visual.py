@@ -75,9 +75,7 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
             inputs["audio"] = (inputs["audio"] - self.audio_mean) / self.audio_std
         return {**data, "inputs": inputs}
 
-    def _jitter_clips(
-        self, imgs: Tensor, data_samples: Sequence[BaseDataElement] | None
-    ) -> Tensor:
+    def _jitter_clips(self, imgs: Tensor, data_samples: Sequence[BaseDataElement] | None) -> Tensor:
         """One draw of the colour jitter for each clip of `(B, ..., 3, T, H, W)`."""
         clips = imgs.transpose(-4, -3) / 255  # torchvision wants the colours behind the time
         for index, sample in enumerate(clips.unbind()):
