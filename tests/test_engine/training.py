@@ -38,15 +38,29 @@ class RecordLosses(Hook):
             raise InterruptedError
 
 
+# What has a state, in each method: queues; banks, and positives that are mined after an epoch.
+METHODS = {
+    "cmac": {"model.queue_size": 7, "model.grad_norm_interval": 0},
+    "avid-cma": {
+        "load_from": None,
+        "model.num_negatives": 16,
+        "model.num_agreement_negatives": 8,
+        "model.num_positives": 2,
+        "model.bank_momentum": 0.5,
+    },
+}
+
+
 def make_config(shapes, work_dir, options):
-    """The demo's config for ten videos, two a step: with queues, masks in the sound and colour
-    jitter, so that everything that has a state or draws at random is there."""
+    """A demo's config for ten videos, two a step: with masks in the sound and colour jitter, so
+    that everything that has a state or draws at random is there. ``method`` is a key of METHODS."""
+    options = dict(options)
+    method = options.pop("method", "cmac")
     cfg = load_config(
-        "configs/demo/cmac_sounding-shapes.py",
+        f"configs/demo/{method}_sounding-shapes.py",
         {
             "work_dir": str(work_dir),
-            "model.queue_size": 7,
-            "model.grad_norm_interval": 0,
+            **METHODS[method],
             "model.data_preprocessor.color_jitter": dict(brightness=0.4, hue=0.2),
             "train_dataloader.batch_size": 2,
             "train_dataloader.num_workers": 0,
@@ -61,6 +75,9 @@ def make_config(shapes, work_dir, options):
         },
     )
     cfg.train_dataloader.dataset.pipeline.insert(-1, dict(type="SpecAugment", time_mask=4))
+    for hook in cfg.custom_hooks:
+        if hook.type == "CrossModalAgreementHook":
+            hook.start_epoch = 1
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != "RetrievalMonitorHook"]
     return cfg
 
