@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from mmaction.registry import DATASETS, METRICS
 from mmengine.config import Config, DictAction
-from mmengine.dataset import Compose
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.runner import set_random_seed
@@ -25,7 +24,7 @@ from torch import Tensor
 from cmac_mm.apis import init_model
 from cmac_mm.evaluation import cached_features, nearest_neighbours, save_result
 from cmac_mm.utils import load_config, load_weights, setup_launcher, shut_down
-from cmac_mm.visualization import NeighbourRow, neighbour_sheet
+from cmac_mm.visualization import NeighbourRow, middle_frame, neighbour_sheet
 
 
 def parse_args() -> argparse.Namespace:
@@ -149,16 +148,6 @@ def draw_sheet(
         k=min(5, num_gallery),
         distance=cfg.test_evaluator.distance,
     )
-    opening = Compose(
-        [
-            dict(type="OpenAudioVisual", need_audio=False),
-            dict(type="SampleClips", duration=1 / 30, mode="uniform"),
-            dict(type="DecodeAudioVisual", clip_len=1, short_side=144),
-        ]
-    )
-
-    def middle_frame(row: int) -> np.ndarray:
-        return opening(dict(filename=files[row]))["imgs"][0]
 
     def title(row: int) -> str:
         return classes[labels[row]] if labels[row] < len(classes) else f"class {labels[row]}"
@@ -167,8 +156,8 @@ def draw_sheet(
     for query, neighbours, values in zip(
         (chosen + num_gallery).tolist(), found.tolist(), similarities.tolist(), strict=True
     ):
-        cells = [(middle_frame(i), title(i), labels[i] == labels[query]) for i in neighbours]
-        rows.append(NeighbourRow(middle_frame(query), title(query), cells, values))
+        cells = [(middle_frame(files[i]), title(i), labels[i] == labels[query]) for i in neighbours]
+        rows.append(NeighbourRow(middle_frame(files[query]), title(query), cells, values))
     path = args.work_dir / "neighbours.png"
     neighbour_sheet(rows, path)
     return path

@@ -60,10 +60,10 @@ def neighbour_sheet(rows: Sequence[NeighbourRow], path: str | Path) -> None:
         FigureCanvasAgg(figure)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for row, axes in zip(rows, grid, strict=True):
-            _draw(axes[0], row.frame, row.title, None)
+            draw_video(axes[0], row.frame, row.title, None)
             found = zip(axes[1:], row.neighbours, row.similarities, strict=True)
             for ax, (frame, title, right), similarity in found:
-                _draw(ax, frame, title, right)
+                draw_video(ax, frame, title, right)
                 ax.set_xlabel(f"{similarity:.3f}", fontsize=8, color="dimgrey", labelpad=2)
         grid[0, 0].annotate(
             "query", (0, 1), (0, 20), "axes fraction", "offset points", fontweight="bold"
@@ -80,8 +80,15 @@ def neighbour_sheet(rows: Sequence[NeighbourRow], path: str | Path) -> None:
         save_figure(figure, Path(path))
 
 
-def _draw(ax: Axes, frame: np.ndarray, title: str, right: bool | None) -> None:
-    """Draw one video; ``right`` None for a query."""
+def draw_video(ax: Axes, frame: np.ndarray, title: str, right: bool | None) -> None:
+    """Draw one video.
+
+    Args:
+        ax (Axes): Where.
+        frame (np.ndarray): Picture, (H, W, 3) uint8.
+        title (str): Text above it.
+        right (bool | None): Whether it is what was looked for; None for a query, or if unknown.
+    """
     ax.imshow(frame)
     ax.set(xticks=[], yticks=[])
     colour = {None: "black", True: _RIGHT, False: _WRONG}[right]
