@@ -116,3 +116,75 @@ def test_ablations_differ_in_their_row_alone(name, key, value):
         actual = tuple(actual[field] for field in names)
     assert actual == value
     assert cfg.optim_wrapper == base.optim_wrapper
+
+
+def avid(name):
+    return cmac_mm.load_config(f"cmac_mm::avid/{name}.py")
+
+
+@pytest.mark.parametrize(("data", "clips"), [("k400", 10), ("audioset", 5)])
+def test_avid_is_the_papers_recipe(data, clips):
+    cfg = avid(f"avid_{data}")
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("Adam", 2e-4, 1e-5)
+    assert cfg.train_cfg.max_epochs == 30 and cfg.train_dataloader.sampler.repeats == clips
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 256
+    model = cfg.model
+    assert (model.num_negatives, model.bank_momentum, model.temperature) == (1024, 0.5, 0.07)
+    assert (model.hidden_channels, model.embed_channels) == (512, 128)
+    assert (model.cross_weight, model.self_weight, model.num_positives) == (1, 0, 0)
+    assert model.visual_backbone.variant == "avid"
+    assert model.audio_backbone.type == "AVIDAudioNet"
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        steps = {step.type: step for step in loader.dataset.pipeline}
+        decode, clip = steps["DecodeAudioVisual"], steps["SampleClips"]
+        assert (decode.fps, decode.clip_len) == (16, 8)
+        assert (clip.duration, clip.audio_duration) == (0.5, 2.0)
+        directory = {"k400": "kinetics400"}.get(data, data)
+        path = f"data/{directory}/annotations/avid_spectrogram.json"
+        assert steps["AVIDSpectrogram"].statistics == path
+        assert f"data/{directory}/" in loader.dataset.ann_file
+    train = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
+    assert tuple(train["SampleClips"].visual_offset) == (-0.5, 2.0)
+    assert (train["VolumeJitter"].low, train["VolumeJitter"].high) == (0.9, 1.1)
+
+
+@pytest.mark.parametrize("data", ["k400", "audioset"])
+def test_avid_variants_and_cma(data):
+    base, weights = avid(f"avid_{data}"), {}
+    for name in ("avid-self", "avid-joint"):
+        cfg = avid(f"{name}_{data}")
+        weights[name] = (cfg.model.cross_weight, cfg.model.self_weight)
+        assert cfg.train_dataloader == base.train_dataloader
+    assert weights == {"avid-self": (0, 1), "avid-joint": (1, 1)}
+    cma = avid(f"avid-cma_{data}")
+    assert cma.load_from == f"work_dirs/avid_{data}/epoch_30.pth"
+    assert cma.train_cfg.max_epochs == 20
+    assert (cma.model.num_positives, cma.model.agreement_weight) == (32, 1)
+    hook = cma.custom_hooks[-1]
+    assert hook.type == "CrossModalAgreementHook" and hook.mode == "min"
+    assert hook.interval == {"k400": 5, "audioset": 10}[data]
+
+
+def test_cma_ablations_differ_in_their_row_alone():
+    base = avid("avid-cma_k400")
+    for name, value in (("0p1", 0.1), ("0p3", 0.3), ("3", 3), ("10", 10)):
+        cfg = avid(f"avid-cma_k400_ablation-lambda-{name}")
+        assert cfg.model.agreement_weight == value
+        cfg.model.agreement_weight = 1.0
+        assert cfg.model == base.model and cfg.custom_hooks == base.custom_hooks
+    for mode in ("visual", "audio", "max"):
+        cfg = avid(f"avid-cma_k400_ablation-positives-{mode}")
+        assert cfg.custom_hooks[-1].mode == mode
+        cfg.custom_hooks[-1].mode = "min"
+        assert cfg.custom_hooks == base.custom_hooks and cfg.model == base.model
+
+
+def test_avid_on_cmacs_input_differs_in_method_alone():
+    cfg, cmac = avid("avid_cmac-input_k400"), cmac_mm.load_config("cmac_mm::cmac_k400.py")
+    for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):
+        assert cfg.model[key] == cmac.model[key]
+    assert cfg.train_dataloader.dataset == cmac.train_dataloader.dataset
+    assert cfg.test_dataloader.dataset == cmac.test_dataloader.dataset
+    clips = cfg.train_cfg.max_epochs * cfg.train_dataloader.sampler.repeats
+    assert clips == cmac.train_cfg.max_epochs

@@ -125,6 +125,8 @@ def list_mismatches(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -
 def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
     """Load a module's weights from a checkpoint; every weight must be there and fit.
 
+    What is empty in the module, such as a memory bank without a list, takes the file's size.
+
     Args:
         module (nn.Module): What to load into, e.g. a visual backbone.
         path (str | Path): A plain state dict, or a checkpoint with one under `state_dict`.
@@ -145,7 +147,11 @@ def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
     if not chosen:
         heads = sorted({key.split(".")[0] for key in state})
         raise RuntimeError(f"{path}: no key starts with {prefix!r}; keys start with {heads}")
-    problems = list_mismatches(chosen, module.state_dict())
+    wanted = {
+        key: chosen.get(key, value) if value.numel() == 0 else value
+        for key, value in module.state_dict().items()
+    }
+    problems = list_mismatches(chosen, wanted)
     if problems:
         raise RuntimeError(f"{path} does not match {type(module).__name__}:\n  {problems}")
     module.load_state_dict(chosen)

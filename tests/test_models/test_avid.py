@@ -10,6 +10,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 
 import cmac_mm
+from cmac_mm.utils import load_weights
 
 from .test_distributed import _on_two_ranks, _slice
 
@@ -296,6 +297,17 @@ def test_cma_starts_from_avid():
     assert torch.equal(cma.banks["visual"].entries, avid.banks["visual"].entries)
     assert torch.equal(cma.loss_nce.z, avid.loss_nce.z)
     assert cma.positives.shape == (20, 3) and (cma.positives == -1).all()
+
+
+def test_weights_of_a_run_load_without_its_list(tmp_path):
+    """As for evaluation: the banks take the size that they have in the file."""
+    model = build()
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "avid.pth")
+    other = build(None)
+    load_weights(other, tmp_path / "avid.pth")
+    assert torch.equal(other.banks["audio"].entries, model.banks["audio"].entries)
+    with pytest.raises(RuntimeError, match=r"banks.audio.entries \(file \(20, 8\), module"):
+        load_weights(build(21), tmp_path / "avid.pth")
 
 
 @pytest.mark.parametrize(("num_videos", "digest"), [(20, b"b" * 32), (21, b"c" * 32)])
