@@ -14,6 +14,7 @@ import pytest
 import torch
 from media_tools import write_video
 from mmaction.structures import ActionDataSample
+from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
 from mmengine.registry import DefaultScope
 from torch.utils.data import DataLoader, Dataset
@@ -89,8 +90,18 @@ def load(files: list[Path], length: int, pipeline: list[dict], **kwargs: object)
     return list(DataLoader(clips, batch_size=None, num_workers=1, **kwargs))
 
 
+@pytest.fixture
+def opencv_as_in_training():
+    """OpenCV's threads as the configs have MMEngine set them before workers are started."""
+    config = Config.fromfile(Path(__file__).resolve().parents[2] / "configs/cmac_k400.py")
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(config.env_cfg.mp_cfg.opencv_num_threads)
+    yield
+    cv2.setNumThreads(threads)
+
+
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_a_worker_runs_one_thread(media_dir, context):
+def test_a_worker_runs_one_thread(media_dir, opencv_as_in_training, context):
     """Also with OpenCV's scaling of large pictures, which would take all cores."""
     pipeline = [
         *PIPELINE[:2],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from http.client import HTTPException
 from string import punctuation
 from urllib.parse import quote
@@ -11,11 +12,16 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.fileio import HTTPBackend, LocalBackend, get_file_backend
-from torch.utils.data import get_worker_info
 
 from ..av_reader import MediaError, MediaFile, read_frames, read_sound
 from .per_clip import PerClip
 from .pictures import CroppedPictures, WholePictures
+
+# One process a core is busy already. PyTorch sees to its own threads in workers, and MMEngine to
+# OpenCV's before it forks them (env_cfg); here it is done in those that are spawned. In a forked
+# one it would be too late: OpenCV could wait forever for threads of the parent.
+if multiprocessing.current_process().name != "MainProcess":
+    cv2.setNumThreads(1)
 
 
 @TRANSFORMS.register_module()
@@ -49,7 +55,6 @@ class OpenAudioVisual(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Open ``results['filename']``."""
-        _use_one_thread()
         filename = str(results["filename"])
         data = _fetch(filename, self.backend_args)
         media = MediaFile(filename, data, self.need_video, self.need_audio)
@@ -170,15 +175,6 @@ class DecodeAudioVisual(BaseTransform):
             f"short_side={self.short_side}, sample_rate={self.sample_rate}, "
             f"silence_db={self.silence_db}, transforms={self.per_clip})"
         )
-
-
-def _use_one_thread() -> None:
-    """In a worker, OpenCV must not start threads: one process a core is busy already.
-
-    PyTorch sees to its own threads; MMEngine does for OpenCV's, but not in spawned workers.
-    """
-    if get_worker_info() is not None and cv2.getNumThreads() != 1:
-        cv2.setNumThreads(1)
 
 
 def _fetch(filename: str, backend_args: dict | None) -> bytes | None:
