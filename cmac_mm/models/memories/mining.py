@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import torch
 from mmengine import dist
@@ -74,7 +76,7 @@ def mine_positives(
             f"num_positives and chunk_size must be at least 1, got {num_positives}, {chunk_size}"
         )
     for name, bank in (("visual", visual_bank), ("audio", audio_bank)):
-        if not bank.isfinite().all():
+        if not bank.sum().isfinite():
             raise ValueError(f"{name}_bank holds values that are not finite")
     every = torch.arange(len(visual_bank), device=visual_bank.device)
     rows = every if rows is None else every[rows]
@@ -110,6 +112,22 @@ def _fast_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+class _Products:
+    """The banks in the precision of the blocks, and how far products in it are from the true ones.
+
+    Args:
+        banks (Sequence[Tensor]): Rows `(N, D)`.
+        dtype (torch.dtype): Of the products.
+        chunk_size (int): Rows looked at at a time.
+    """
+
+    def __init__(self, banks: Sequence[Tensor], dtype: torch.dtype, chunk_size: int) -> None:
+        self.dtype = dtype
+        self.copies = [bank.to(dtype) for bank in banks]
+        self.error = max(_product_error(bank, dtype, chunk_size) for bank in banks)
+        self.rounding = 0.0 if dtype == torch.float32 else torch.finfo(dtype).eps / 2
+
+
 class _TooManyError(Exception):
     """The products in low precision leave too many candidates."""
 
@@ -127,44 +145,60 @@ class _Search:
         self.height = chunk_size
         width = min(4 * max(chunk_size, 2 * num_positives), len(visual))
         self.width = _GROUP * -(-width // _GROUP)
+        self.lock = Lock()
 
     def __call__(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         found = rows.new_full((len(rows), self.num_positives), -1)
-        self._set_precision(dtype)
-        start = 0
-        while start < len(rows):
-            chunk = rows[start : start + self.height]
-            try:
-                candidates = self._candidates(chunk)
-            except _TooManyError:
-                self._set_precision(torch.float32)
-                continue
-            best = self._rank(chunk, candidates)[1][:, : self.num_positives]
-            found[start : start + len(chunk), : best.shape[1]] = best
-            start += len(chunk)
+        if len(rows) == 0:
+            return found
+        self.products = _Products(self.banks, dtype, self.height)
+        chunks = zip(rows.split(self.height), found.split(self.height), strict=True)
+        if rows.device.type != "cpu":
+            for rows_of_chunk, found_of_chunk in chunks:
+                self._search(rows_of_chunk, found_of_chunk)
+            return found
+        # A thread for each chunk, instead of several for each of thousands of small operations.
+        threads = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
+                list(pool.map(lambda chunk: self._search(*chunk), chunks))
+        finally:
+            torch.set_num_threads(threads)
         return found
 
-    def _set_precision(self, dtype: torch.dtype) -> None:
-        """Copy the banks, and bound how far the blocks' products are from the true ones."""
-        self.dtype = dtype
-        self.copies = [bank.to(dtype) for bank in self.banks]
-        self.error = max(_product_error(bank, dtype, self.height) for bank in self.banks)
-        self.rounding = 0.0 if dtype == torch.float32 else torch.finfo(dtype).eps / 2
+    def _search(self, rows: Tensor, found: Tensor) -> None:
+        """Fill in what is found for a chunk of rows."""
+        products = self.products
+        try:
+            candidates = self._candidates(rows, products)
+        except _TooManyError:
+            with self.lock:
+                if self.products is products:  # no other thread was first
+                    self.products = _Products(self.banks, torch.float32, self.height)
+            candidates = self._candidates(rows, self.products)
+        best = self._rank(rows, candidates)[1][:, : self.num_positives]
+        found[:, : best.shape[1]] = best
 
-    def _candidates(self, rows: Tensor) -> Tensor:
+    def _candidates(self, rows: Tensor, products: _Products) -> Tensor:
         """Columns `(R, M)` that hold the best of each row; -1 fills up."""
         pool = _Pool(
-            len(rows), 2 * self.width, self.num_positives, self.error, self.rounding, rows.device
+            len(rows),
+            2 * self.width,
+            self.num_positives,
+            products.error,
+            products.rounding,
+            rows.device,
         )
-        queries = [copy[rows] for copy in self.copies]
         seen = 0  # columns behind the present thresholds
-        for start, block in self._blocks(rows, queries):
+        for start, block in self._blocks(rows, products):
             pool.add(block, start)
             if start + block.shape[1] >= 2 * seen or pool.size > self.width:
                 seen = start + block.shape[1]
                 pool.shrink()
                 if pool.size > self.width // 2:
-                    if self.dtype != torch.float32:
+                    if products.dtype != torch.float32:
                         raise _TooManyError
                     # Equal up to rounding: decide now who stays.
                     best = self._rank(rows, pool.columns[:, : pool.size])
@@ -172,17 +206,17 @@ class _Search:
         pool.shrink()
         return pool.columns[:, : pool.size]
 
-    def _blocks(self, rows: Tensor, queries: list[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    def _blocks(self, rows: Tensor, products: _Products) -> Iterator[tuple[int, Tensor]]:
         """Similarities of the rows to one block of columns after the other.
 
         Those of a row to itself, and what fills up the last block, are -inf.
         """
         num_columns = len(self.banks[0])
-        shape = (len(rows), self.width)
-        outs = [torch.empty(shape, dtype=self.dtype, device=rows.device) for _ in self.banks]
+        queries = [copy[rows] for copy in products.copies]
+        outs = [query.new_empty(len(rows), self.width) for query in queries]
         for start in range(0, num_columns, self.width):
             stop = min(start + self.width, num_columns)
-            for query, copy, out in zip(queries, self.copies, outs, strict=True):
+            for query, copy, out in zip(queries, products.copies, outs, strict=True):
                 if stop - start == self.width:
                     torch.mm(query, copy[start:stop].t(), out=out)
                 else:
@@ -295,7 +329,7 @@ class _Pool:
 
 def _product_error(bank: Tensor, dtype: torch.dtype, chunk_size: int) -> float:
     """Bound of the error of products of rows in ``dtype``, summed up in float32, unrounded."""
-    longest = max(part.norm(dim=1).max().item() for part in bank.split(chunk_size))
+    longest = max(part.norm(dim=1).max().item() for part in bank.split(64 * chunk_size))
     if dtype == torch.float32:
         # PyTorch may be told to multiply with fewer bits.
         bits = {"highest": 24, "high": 11, "medium": 8}[torch.get_float32_matmul_precision()]
@@ -303,6 +337,6 @@ def _product_error(bank: Tensor, dtype: torch.dtype, chunk_size: int) -> float:
     else:
         shortening = max(
             (part.to(dtype).float() - part).norm(dim=1).max().item()
-            for part in bank.split(chunk_size)
+            for part in bank.split(64 * chunk_size)
         )
     return shortening * (2 * longest + shortening) + _SLACK * max(1.0, longest**2)
