@@ -1,6 +1,6 @@
 # AVID on the built-in set of sounding shapes: networks, clips and optimiser of the CMAC demo.
-# The recipe is the demo's own, as is the other's: batch norm in the projections, and bank rows that
-# are their video's last embedding, since a row is renewed a few times only.
+# The recipe is the demo's own, as the other's is: batch norm in the projections and 256 negatives;
+# banks and temperature are the paper's.
 _base_ = ["cmac_sounding-shapes.py"]
 
 visual_width = 8  # channels of the first stage, 64 in the paper
@@ -17,9 +17,7 @@ model = dict(
     hidden_channels=128,
     embed_channels=64,
     projection_norm=True,
-    num_negatives=1024,
+    num_negatives=256,
     num_positives=0,
-    bank_momentum=0.0,
-    temperature=0.1,
 )
 custom_hooks = [*_base_.custom_hooks, dict(type="MemoryBankHook")]
