@@ -193,16 +193,20 @@ def _make_videos(
         for job in track(jobs, description):
             make(job)
         return
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-        # the processes start here, before the progress bar starts a thread
-        results = pool.map(make, jobs, chunksize=8)
-        for _ in track(results, description, total=len(jobs)):
-            pass
+    # one thread a process; set here, since a forked one would wait for threads of its parent
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+            # the processes start here, before the progress bar starts a thread
+            results = pool.map(make, jobs, chunksize=8)
+            for _ in track(results, description, total=len(jobs)):
+                pass
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _start_worker() -> None:
-    # one thread a process, and OpenCV's thread pool does not survive a fork
-    cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow_parent() -> None:

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from mmaction.registry import LOOPS
@@ -119,7 +118,6 @@ def _start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     if init is not None:
         init(worker_id)
     torch.set_num_threads(1)
-    cv2.setNumThreads(0)
     for name in ("SIGTERM", "SIGUSR1"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 
