@@ -11,8 +11,8 @@ import torch
 from training import make_config, train
 
 HERE = Path(__file__).resolve().parent
-# Even batches; a last one of 2 + 1 on two ranks; updates every other step, with four a batch: over two
-# batch norm lets float32 rounding of the losses grow past the bound within 20 steps.
+# Even batches; a last one of 2 + 1 on two ranks; updates every other step, with four a batch: over
+# two, batch norm lets the float32 rounding of the losses grow past the bound within 20 steps.
 CASES = {
     "even": dict(),
     "uneven": {"batch": 4, "videos": 7, "train_cfg.max_epochs": 10},
