@@ -60,7 +60,7 @@ def train(folder: Path, loop: dict, workers: int, **kwargs: object) -> None:
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
         custom_hooks=[dict(type="BadSampleHook")],
         randomness=dict(seed=0),
-        experiment_name=f"bad_samples_{loop['type']}_{workers}",
+        experiment_name=folder.name,  # MMEngine keeps one log for each name and second
         default_scope="mmaction",
     )
     runner.train()

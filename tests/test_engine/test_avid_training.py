@@ -37,6 +37,7 @@ def test_resumed_run_is_the_same_to_the_last_bit(cma_config, tmp_path):
     assert_same(state, resumed)
 
 
+@pytest.mark.slow
 def test_two_ranks_are_as_one_process(shapes, tmp_path):
     """With encoders in float64 and no batch norm over the three embeddings of the last batch:
     rounding must not grow over the steps into what is tested."""

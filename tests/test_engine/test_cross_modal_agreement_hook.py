@@ -101,6 +101,7 @@ def test_positives_are_those_of_the_banks_at_that_time(config, shapes, tmp_path)
     assert look["mining/precision_chance"] == pytest.approx(precision["chance"])
 
 
+@pytest.mark.slow
 def test_two_ranks_mine_what_one_mines(shapes, tmp_path):
     others = {
         "sync_bn": "torch",

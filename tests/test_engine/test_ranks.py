@@ -37,7 +37,10 @@ def on_two_ranks(options, folder):
     return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    ["uneven", *(pytest.param(case, marks=pytest.mark.slow) for case in ("even", "accumulated"))],
+)
 def test_same_losses_and_queues_as_one_process(case, shapes, tmp_path):
     """With encoders in float64: rounding must not grow over the steps into what is tested."""
     options = {

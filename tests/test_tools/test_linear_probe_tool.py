@@ -110,6 +110,7 @@ def test_training_leaves_the_encoder_as_it_was(folder):
     assert trained["cls_head.probes.3.2.num_batches_tracked"] == 2
 
 
+@pytest.mark.slow
 def test_any_ranks_workers_and_batches_give_the_same(folder):
     loader = ("test_dataloader.num_workers={}", "test_dataloader.persistent_workers={}")
     one, result = judge(

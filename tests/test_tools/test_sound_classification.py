@@ -161,6 +161,7 @@ def test_second_run_computes_nothing(done, folder, capfd):
     assert "mean of the folds" in output.out
 
 
+@pytest.mark.slow
 def test_workers_batches_and_ranks_change_nothing(done, folder):
     expected = [digits(done / f"esc10-{kind}.json") for kind in ("linear", "svm")]
     changed = options(**{"test_dataloader.num_workers": 2, "test_dataloader.batch_size": 7})
