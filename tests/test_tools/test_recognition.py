@@ -168,6 +168,7 @@ def _load(path):
     return sorted(pickle.loads(Path(path).read_bytes()), key=lambda s: s["sample_idx"])
 
 
+@pytest.mark.slow
 def test_predictions_do_not_depend_on_how_they_are_computed(folder):
     expected, metrics = predict(
         folder,

@@ -128,6 +128,7 @@ def test_result_is_that_of_a_loop_over_the_features(alone, folder):
         assert sheet.width > 800 and sheet.height > 800
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_same_digits_and_a_second_run_computes_nothing(alone, folder):
     args = ["checkpoint.pth", "--work-dir", "two", "--sheet-queries", 0]
     batches = options(**{"test_dataloader.batch_size": 3})
