@@ -1,0 +1,102 @@
+"""Features on disk, seen as the rows that are clustered."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class FeatureSource:
+    """Rows of one or several arrays side by side, read a few at a time.
+
+    Arrays may be memory-mapped: pages are given back after each reading, so that the process never
+    holds more of a file than what it reads at a time.
+
+    Args:
+        arrays (Sequence[np.ndarray]): Features `(N, D_i)`, floating point; ``np.load(path,
+            mmap_mode='r')`` or in memory. Several are concatenated to `(N, sum of D_i)`, as
+            CDC clusters both modalities (Alwassel et al. 2020, section 3).
+        rows (np.ndarray, optional): Row numbers that count `(M,)`, such as those of readable
+            samples. Defaults to None: all N.
+        normalize (bool): Scale the rows of each array to length 1; rows of zeros stay. Defaults
+            to True.
+
+    Raises:
+        ValueError: If the arrays are not of floating point or not `(N, D)` with one N, or a row
+            number is outside of them.
+    """
+
+    def __init__(
+        self,
+        arrays: Sequence[np.ndarray],
+        rows: np.ndarray | None = None,
+        normalize: bool = True,
+    ) -> None:
+        shapes = [array.shape for array in arrays]
+        if (
+            not arrays
+            or any(len(shape) != 2 for shape in shapes)
+            or len({s[0] for s in shapes}) > 1
+        ):
+            raise ValueError(f"expected arrays (N, D) of one N, got shapes {shapes}")
+        for array in arrays:
+            if not np.issubdtype(array.dtype, np.floating):
+                raise ValueError(f"{_name(array)}: expected floating point, got {array.dtype}")
+        total = shapes[0][0]
+        if rows is not None:
+            rows = np.asarray(rows)
+            if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+                raise ValueError(f"rows must be integers (M,), got {rows.dtype} {rows.shape}")
+            if len(rows) and not 0 <= rows.min() <= rows.max() < total:
+                raise ValueError(
+                    f"rows must be from 0 to {total - 1}, got {rows.min()} to {rows.max()}"
+                )
+        self.arrays = list(arrays)
+        self.rows = rows
+        self.normalize = normalize
+        self.dim = sum(shape[1] for shape in shapes)
+        self._length = total if rows is None else len(rows)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def read(self, index: slice | np.ndarray) -> np.ndarray:
+        """Read some rows into memory.
+
+        Args:
+            index (slice | np.ndarray): Which, counted among those that count. Rising numbers are
+                read from a disk in one go.
+
+        Returns:
+            np.ndarray: `(n, dim)`, float32.
+
+        Raises:
+            ValueError: If a value is not finite; it names the row and the file.
+        """
+        rows = index if self.rows is None else self.rows[index]
+        parts = [self._read(array, rows) for array in self.arrays]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def _read(self, array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+        part = np.array(array[rows], dtype=np.float32)
+        mapping = getattr(array, "_mmap", None)
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
+        squares = np.einsum("nd,nd->n", part, part)
+        finite = np.isfinite(squares)
+        if not finite.all():
+            numbers = np.arange(len(array))[rows] if isinstance(rows, slice) else rows
+            raise ValueError(
+                f"{_name(array)}: row {numbers[~finite][0]} holds values that are not finite, or "
+                f"too large for float32 ({(~finite).sum()} of {len(part)} rows read)"
+            )
+        if self.normalize:
+            part /= np.sqrt(np.where(squares > 0, squares, 1))[:, None]
+        return part
+
+
+def _name(array: np.ndarray) -> str:
+    """What errors call an array."""
+    return f"features in {getattr(array, 'filename', None) or 'memory'}"
