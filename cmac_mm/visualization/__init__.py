@@ -1,8 +1,18 @@
-"""Pictures of attention maps, of neighbours, and of what the network gets."""
+"""Pictures of attention maps, of neighbours, of clusters, and of what the network gets."""
 
 from .agreement import AgreementCell, AgreementRow, agreement_sheet
 from .attention import overlay_attention, resize_attention
 from .browse import SeenClip, browse_sheet, look, save_clip
+from .cluster_page import (
+    ClipMedia,
+    PageClip,
+    PageCluster,
+    choose_clusters,
+    nearest_rows,
+    read_clip,
+    read_clips,
+    write_cluster_page,
+)
 from .confusion import confusion_picture
 from .frames import middle_frame
 from .neighbours import NeighbourRow, neighbour_sheet
@@ -12,19 +22,27 @@ from .sheet import SheetRow, attention_sheet, sheet_row
 __all__ = [
     "AgreementCell",
     "AgreementRow",
+    "ClipMedia",
     "NeighbourRow",
+    "PageClip",
+    "PageCluster",
     "SeenClip",
     "SheetRow",
     "agreement_sheet",
     "attention_sheet",
     "browse_sheet",
+    "choose_clusters",
     "confusion_picture",
     "draw_report",
     "look",
     "middle_frame",
+    "nearest_rows",
     "neighbour_sheet",
     "overlay_attention",
+    "read_clip",
+    "read_clips",
     "resize_attention",
     "save_clip",
     "sheet_row",
+    "write_cluster_page",
 ]

@@ -172,7 +172,7 @@ def _draw(ax: Axes, key: str, row: SheetRow, mel_frequencies: Tensor) -> None:
         ax.text(0.5, 0.5, "none", ha="center", va="center", color="grey")
         return
     visual = key == "frame" or key.endswith("visual_attention")
-    picture = row.frame if visual else _spectrogram_picture(row.log_mel, coloured=key == "log_mel")
+    picture = row.frame if visual else spectrogram_picture(row.log_mel, coloured=key == "log_mel")
     if attention is not None:
         shown = attention if visual else attention.flip(0)  # pictures start at the top
         picture = overlay_attention(picture, shown)
@@ -196,10 +196,17 @@ def _draw(ax: Axes, key: str, row: SheetRow, mel_frequencies: Tensor) -> None:
     ax.set(xlim=(0, width), ylim=(height, 0))
 
 
-def _spectrogram_picture(log_mel: np.ndarray, coloured: bool) -> np.ndarray:
+def spectrogram_picture(log_mel: np.ndarray, coloured: bool) -> np.ndarray:
     """Turn a spectrogram into a picture with the lowest frequency at the bottom, at least 256 high.
 
     Small spectrograms are enlarged, so that the overlay's bilinear slopes are smooth.
+
+    Args:
+        log_mel (np.ndarray): Spectrogram in dB, lowest frequency first, (num_mels, frames).
+        coloured (bool): In colours, not in grey.
+
+    Returns:
+        np.ndarray: Picture, (H, W, 3) uint8.
     """
     high = np.percentile(log_mel, 99.5)
     # Far below the sound there is only what the codec left: no use for colours.
