@@ -3,6 +3,7 @@
 from .audio_clip_dataset import AudioClipDataset
 from .audio_visual_dataset import AudioVisualDataset
 from .av_reader import MediaError, MediaFile
+from .cluster_balanced_sampler import ClusterBalancedSampler
 from .resumable_sampler import ResumableSampler
 from .retrieval_dataset import RetrievalDataset
 from .transforms import (
@@ -23,6 +24,7 @@ __all__ = [
     "AVIDSpectrogram",
     "AudioClipDataset",
     "AudioVisualDataset",
+    "ClusterBalancedSampler",
     "CropAudio",
     "DecodeAudioVisual",
     "LoadAudio",

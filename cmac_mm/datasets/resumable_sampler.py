@@ -129,9 +129,7 @@ class ResumableSampler(Sampler[SampleIndex]):
 
     def __iter__(self) -> Iterator[SampleIndex]:
         """Indices of this rank from the chosen position to the epoch's end."""
-        order = np.arange(self.num_samples)
-        if self.shuffle:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(order)
+        order = self._order(np.random.default_rng([self.seed, self.epoch]))
         for batch in range(self.start_batch, self.num_batches):
             first = batch * self.global_batch_size
             total = min(self.global_batch_size, self.num_samples - first)
@@ -139,6 +137,11 @@ class ResumableSampler(Sampler[SampleIndex]):
             first += sum(sizes[: self.rank])
             for position in range(first, first + sizes[self.rank]):
                 seed = np.random.SeedSequence([self.seed, self.epoch, position])
-                yield SampleIndex(
-                    int(order[position]) % self.dataset_size, int(seed.generate_state(1)[0]), total
-                )
+                yield SampleIndex(int(order[position]), int(seed.generate_state(1)[0]), total)
+
+    def _order(self, generator: np.random.Generator) -> np.ndarray:
+        """Samples of the whole epoch, all ranks."""
+        order = np.arange(self.num_samples)
+        if self.shuffle:
+            order = generator.permutation(order)
+        return order % self.dataset_size

@@ -201,7 +201,7 @@ def _compute(
     loader = Runner.build_dataloader(cfg, seed=0)
     records: list[dict[str, Tensor | int]] = []
     written = time.monotonic()
-    with eval_mode(model), torch.no_grad(), _progress_bar(progress) as bar:
+    with eval_mode(model), torch.no_grad(), progress_bar(progress) as bar:
         task = bar.add_task("features", total=len(dataset))
         for batch in loader:
             samples = model.test_step(batch)
@@ -220,8 +220,12 @@ def _compute(
         _write_part(folder, records)
 
 
-def _progress_bar(shown: bool) -> Progress:
-    """A bar with the time left, on rank 0."""
+def progress_bar(shown: bool) -> Progress:
+    """A bar with the time left, on rank 0.
+
+    Args:
+        shown (bool): Whether to show it at all.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -2,6 +2,7 @@
 
 from .acceleration_hook import AccelerationHook
 from .bad_sample_hook import BadSampleHook
+from .clustering_hook import ClusteringHook
 from .cross_modal_agreement_hook import CrossModalAgreementHook
 from .deferred_log_hook import DeferredLogHook
 from .freeze_backbone_hook import FreezeBackboneHook
@@ -17,6 +18,7 @@ __all__ = [
     "EXIT_CODE",
     "AccelerationHook",
     "BadSampleHook",
+    "ClusteringHook",
     "CrossModalAgreementHook",
     "DeferredLogHook",
     "FreezeBackboneHook",

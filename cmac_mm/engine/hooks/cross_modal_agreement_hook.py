@@ -99,7 +99,7 @@ class CrossModalAgreementHook(Hook):
         agreement = neighbour_agreement(visual, audio, positives.shape[1])
         values["neighbour_agreement"] = agreement["neighbour_agreement"]
         values["neighbour_agreement_chance"] = agreement["chance"]
-        labels = _labels(runner, len(positives))
+        labels = list_labels(runner, len(positives))
         if labels is not None:
             precision = positive_precision(positives, labels)
             values["precision_chance"] = precision.pop("chance")
@@ -118,8 +118,16 @@ def _model(runner: Runner) -> torch.nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
-def _labels(runner: Runner, num_videos: int) -> Tensor | None:
-    """Classes of the training list's videos, -1 of those left out; None if it has none."""
+def list_labels(runner: Runner, num_videos: int) -> Tensor | None:
+    """Classes of the training list's videos.
+
+    Args:
+        runner (Runner): The runner.
+        num_videos (int): Rows of the list.
+
+    Returns:
+        Tensor | None: Classes `(N,)`, -1 of videos left out; None if the list has none.
+    """
     dataset = runner.train_dataloader.dataset
     while not hasattr(dataset, "get_data_info"):
         dataset = dataset.dataset

@@ -26,12 +26,25 @@ class MemoryBankHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Make the banks; only for training, in a test the checkpoint brings them along."""
-        if not isinstance(runner._train_loop, BaseLoop):
-            return
-        paths = _inner(runner.train_dataloader.dataset).list_paths()
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        # Ranks may have different seeds, but `runner.seed` of the first is the run's.
-        model.bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
+        bind_list(runner, type(self).__name__)
+
+
+def bind_list(runner: Runner, owner: str) -> None:
+    """Tell a model which training list it belongs to; nothing is done where nothing is trained.
+
+    Args:
+        runner (Runner): The runner; its model has a method ``bind_list``.
+        owner (str): The hook's name, for errors.
+
+    Raises:
+        ValueError: If the training data are no single list.
+    """
+    if not isinstance(runner._train_loop, BaseLoop):
+        return
+    paths = _inner(runner.train_dataloader.dataset, owner).list_paths()
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    # Ranks may have different seeds, but `runner.seed` of the first is the run's.
+    model.bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
 
 
 def list_digest(paths: Sequence[str]) -> bytes:
@@ -49,14 +62,14 @@ def list_digest(paths: Sequence[str]) -> bytes:
     return digest.digest()
 
 
-def _inner(dataset: Dataset) -> AudioVisualDataset:
+def _inner(dataset: Dataset, owner: str = "MemoryBankHook") -> AudioVisualDataset:
     """The data set that reads the files, through wrappers."""
     inner = dataset
     while not isinstance(inner, AudioVisualDataset):
         if not hasattr(inner, "dataset"):
             raise ValueError(
-                "MemoryBankHook needs an AudioVisualDataset as train_dataloader.dataset, "
-                f"found {type(dataset).__name__}"
+                f"{owner} needs an AudioVisualDataset as train_dataloader.dataset, found "
+                f"{type(dataset).__name__}"
             )
         inner = inner.dataset
     return inner

@@ -1,9 +1,17 @@
 """Heads: what is computed from features and filters."""
 
+from .cluster_head import ClusterHead
 from .cmac_head import CMACHead
 from .max_pool_head import MaxPoolHead
 from .multi_stage_linear import MultiStageLinearHead
 from .projection import ProjectionHead
 from .saliency import SaliencyHead
 
-__all__ = ["CMACHead", "MaxPoolHead", "MultiStageLinearHead", "ProjectionHead", "SaliencyHead"]
+__all__ = [
+    "CMACHead",
+    "ClusterHead",
+    "MaxPoolHead",
+    "MultiStageLinearHead",
+    "ProjectionHead",
+    "SaliencyHead",
+]

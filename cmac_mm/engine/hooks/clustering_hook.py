@@ -1,0 +1,266 @@
+"""Deep clustering: what happens between the rounds of training."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmaction.registry import HOOKS
+from mmengine.config import ConfigDict
+from mmengine.dist import get_rank, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from sklearn.metrics import normalized_mutual_info_score as normalized_mutual_information
+
+from ...clustering import Clustering, FeatureSource, cluster
+from ...datasets.cluster_balanced_sampler import ClusterBalancedSampler
+from ...evaluation.feature_files import FeatureFiles, ListLoader, extract_to_files
+from ...evaluation.features import calibrate_batch_norm
+from ...models.selfsup.deep_clustering import JOINT, DeepClustering
+from ...utils import write_bytes
+from .cross_modal_agreement_hook import list_labels
+from .memory_bank_hook import bind_list
+
+
+@HOOKS.register_module()
+class ClusteringHook(Hook):
+    """Begins each round of :class:`DeepClustering` (Alwassel et al. 2020, section 3).
+
+    At the start of an epoch that begins a round: features of the whole training list in evaluation
+    mode; k-means for each source; the labels go to the model and, with
+    :class:`ClusterBalancedSampler`, to the sampler; the heads start anew, and the optimiser
+    forgets them. Files that are refused get label -1 and are not sampled.
+
+    Features are in ``clustering/features`` in the work directory, where the next round overwrites
+    them; labels, distances and centroids of each round stay in ``clustering/round_NN.npz``. Round,
+    labels and centroids are buffers of the model, so they are in every checkpoint: a run that is
+    resumed inside a round goes on with them. One that was killed while features were extracted or
+    clustered goes on with the features it has, and comes to the same clusters to the last bit.
+
+    Logged, and as ``clustering/...`` in the message hub and the visualizer, for each source:
+    normalised mutual information with the last round's clusters and, where the list has any, with
+    the labels (which go nowhere but there); the sizes of clusters; how many empty ones were split
+    off others.
+
+    Args:
+        epochs_per_round (int): Epochs of training a round. Defaults to 1.
+        num_rounds (int, optional): Rounds; further epochs go on with the clusters of the last. 0:
+            with those of the checkpoint in ``load_from``. Defaults to None: no limit.
+        pipeline (list[dict], optional): Transforms that load a video for its features, without
+            anything random. Files that training refuses should be refused here. Defaults to None:
+            those of the config's ``test_dataloader``.
+        batch_size (int): Videos a batch on each rank. Defaults to 32.
+        num_workers (int, optional): Loading processes. Defaults to None: as many as in training.
+        pca_dim (int, optional): Reduce features to so many dimensions by PCA, whitened, then
+            L2-normalised, as DeepCluster does. Defaults to None: no reduction.
+        normalize (bool): L2-normalise features before anything else; ``'joint'`` always is.
+            Defaults to True.
+        calibration_batches (int): Before the first round set the batch norms' statistics, which
+            nothing has been measured for yet, to those of so many batches. Defaults to 8.
+
+    Raises:
+        ValueError: If a number is out of range; before training, if the model or the training data
+            are not of the right kind.
+    """
+
+    priority = "LOW"  # after hooks that check the run
+
+    def __init__(
+        self,
+        epochs_per_round: int = 1,
+        num_rounds: int | None = None,
+        pipeline: list[dict] | None = None,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        pca_dim: int | None = None,
+        normalize: bool = True,
+        calibration_batches: int = 8,
+    ) -> None:
+        for name, value, least in (
+            ("epochs_per_round", epochs_per_round, 1),
+            ("num_rounds", num_rounds, 0),
+            ("batch_size", batch_size, 1),
+            ("num_workers", num_workers, 0),
+            ("pca_dim", pca_dim, 1),
+            ("calibration_batches", calibration_batches, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
+        self.epochs_per_round = epochs_per_round
+        self.num_rounds = num_rounds
+        self.pipeline = pipeline
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.pca_dim = pca_dim
+        self.normalize = normalize
+        self.calibration_batches = calibration_batches
+
+    def before_run(self, runner: Runner) -> None:
+        """Make place for the labels, before anything is loaded."""
+        if not isinstance(_model(runner), DeepClustering):
+            raise ValueError(
+                f"ClusteringHook needs the model DeepClustering, found "
+                f"{type(_model(runner)).__name__}"
+            )
+        bind_list(runner, type(self).__name__)
+
+    def before_train(self, runner: Runner) -> None:
+        """See where the run is."""
+        model, dataset = _model(runner), runner.train_dataloader.dataset
+        if len(dataset) != model.num_videos:
+            raise ValueError(
+                f"ClusteringHook needs the training list as a whole: it has {model.num_videos} "
+                f"rows, the data set {len(dataset)}. For more clips an epoch set repeats of the "
+                "sampler; for a part of the list write a shorter list"
+            )
+        if self.num_rounds == 0:
+            if model.current_round < 0:
+                raise ValueError(
+                    "num_rounds=0 trains on the clusters of a checkpoint: set load_from to one of "
+                    "a run of DeepClustering"
+                )
+        elif runner.iter == 0:
+            model.round.fill_(-1)  # what `load_from` may have brought is no round of this run
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Begin a round if it is time, and tell the sampler the clusters."""
+        model = _model(runner)
+        number = runner.epoch // self.epochs_per_round
+        if self.num_rounds:
+            number = min(number, self.num_rounds - 1)
+        # What the checkpoint of a resumed run has brought is kept.
+        if self.num_rounds != 0 and model.current_round != number:
+            self._begin_round(runner, model, number)
+        sampler = runner.train_loop.sampler
+        if isinstance(sampler, ClusterBalancedSampler):
+            sampler.set_labels([model.labels(source).cpu().numpy() for source in model.sources])
+
+    def _begin_round(self, runner: Runner, model: DeepClustering, number: int) -> None:
+        seed = runner.train_loop.seed
+        start = time.perf_counter()
+        files = self._extract(runner, model, number, seed)
+        extracted = time.perf_counter()
+        rows = np.flatnonzero(~files.refused)
+        runner.logger.info(
+            f"Round {number}: features of {len(rows)} videos in {extracted - start:.1f} s, "
+            f"{int(files.refused.sum())} of {len(files.refused)} files refused"
+        )
+        record, values = {}, {}
+        truth = list_labels(runner, model.num_videos)
+        for index, source in enumerate(model.sources):
+            names = model.encoders if source == JOINT else [source]
+            found = cluster(
+                FeatureSource(
+                    [files.features[f"{name}_feature"] for name in names],
+                    rows,
+                    normalize=self.normalize or source == JOINT,
+                ),
+                model.num_clusters,
+                seed=_mix(seed, number, index),
+                pca_dim=self.pca_dim,
+            )
+            labels = _spread(found.labels, rows, model.num_videos, -1)
+            record[f"{source}_labels"] = labels
+            record[f"{source}_distances"] = _spread(found.distances, rows, model.num_videos, np.nan)
+            record[f"{source}_centroids"] = found.centroids
+            others = {"labels": truth} if truth is not None else {}
+            if number > 0 and model.current_round == number - 1:
+                others["previous"] = model.labels(source)
+            for name, other in others.items():
+                nmi = normalized_mutual_information(labels, other.cpu().numpy())
+                values[f"{source}_nmi_{name}"] = nmi
+            values.update(_sizes(source, found))
+        if is_main_process():
+            _save(Path(runner.work_dir) / f"clustering/round_{number:02d}.npz", record)
+        reset = model.begin_round(
+            number,
+            {source: record[f"{source}_labels"] for source in model.sources},
+            {source: record[f"{source}_centroids"] for source in model.sources},
+            seed,
+        )
+        for parameter in reset:
+            runner.optim_wrapper.optimizer.state.pop(parameter, None)
+        self._log(runner, number, values, time.perf_counter() - extracted)
+
+    def _extract(
+        self, runner: Runner, model: DeepClustering, number: int, seed: int
+    ) -> FeatureFiles:
+        """Features of the whole list."""
+        cfg = self._dataset(runner)
+        workers = self.num_workers
+        if workers is None:
+            workers = runner.cfg.train_dataloader.num_workers
+        loader = ListLoader(cfg, self.batch_size, workers)
+        loader.dataset.bad_files.path = Path(runner.work_dir) / f"bad_files/rank{get_rank()}.txt"
+        if number == 0 and self.calibration_batches:
+            # The same for all ranks; at random, as lists are often sorted by class.
+            rows = np.random.default_rng([seed, number]).permutation(len(loader))
+            batches = loader.load(rows[: self.calibration_batches * self.batch_size])
+            calibrate_batch_norm(model, [batch for _, _, batch in batches if batch is not None])
+        fields = {f"{name}_feature": model.channels[name] for name in model.encoders}
+        folder = Path(runner.work_dir) / "clustering/features"
+        return extract_to_files(model, loader, folder, fields, dict(round=number))
+
+    def _dataset(self, runner: Runner) -> ConfigDict:
+        """The training list, read as in a test."""
+        cfg = runner.cfg.train_dataloader.dataset.copy()
+        pipeline = self.pipeline
+        if pipeline is None:
+            if runner.cfg.get("test_dataloader") is None:
+                raise ValueError(
+                    "ClusteringHook: the config has no test_dataloader: give the hook's argument "
+                    "pipeline"
+                )
+            pipeline = runner.cfg.test_dataloader.dataset.pipeline
+        cfg.update(pipeline=pipeline, test_mode=True)
+        return cfg
+
+    @staticmethod
+    def _log(runner: Runner, number: int, values: dict[str, float], seconds: float) -> None:
+        runner.logger.info(
+            f"Round {number}: clustered in {seconds:.1f} s: "
+            + ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        )
+        values = {f"clustering/{name}": value for name, value in values.items()}
+        for name, value in values.items():
+            runner.message_hub.update_scalar(name, value)
+        runner.visualizer.add_scalars(
+            {**values, "clustering/round": number, "epoch": runner.epoch}, step=runner.iter
+        )
+
+
+def _model(runner: Runner) -> torch.nn.Module:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _mix(*numbers: int) -> int:
+    """One seed out of several numbers, of 31 bits as faiss has it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0]) >> 1
+
+
+def _spread(values: np.ndarray, rows: np.ndarray, total: int, missing: float) -> np.ndarray:
+    """Values of some rows as those of all."""
+    result = np.full(total, missing, dtype=values.dtype)
+    result[rows] = values
+    return result
+
+
+def _sizes(source: str, found: Clustering) -> dict[str, float]:
+    """What tells whether clusters have collapsed."""
+    sizes = np.bincount(found.labels, minlength=len(found.centroids))
+    return {
+        f"{source}_smallest": int(sizes.min()),
+        f"{source}_median": float(np.median(sizes)),
+        f"{source}_largest": int(sizes.max()),
+        f"{source}_split": found.num_split,
+    }
+
+
+def _save(path: Path, record: dict[str, np.ndarray]) -> None:
+    content = io.BytesIO()
+    np.savez(content, **record)
+    write_bytes(path, content.getvalue())

@@ -1,0 +1,36 @@
+# XDC on the built-in set of sounding shapes: networks, clips, optimiser and budget of CMAC's demo.
+# Six rounds of one epoch.
+_base_ = ["cmac_sounding-shapes.py"]
+
+visual_width = 8  # channels of the first stage, 64 in the paper
+audio_width = 16
+
+model = dict(
+    _delete_=True,
+    type="DeepClustering",
+    data_preprocessor=_base_.model.data_preprocessor,
+    visual_backbone=_base_.model.visual_backbone,
+    audio_backbone=_base_.model.audio_backbone,
+    visual_channels=visual_width * 8,
+    audio_channels=audio_width * 8,
+    supervision=dict(visual=["audio"], audio=["visual"]),
+    num_clusters=32,
+)
+train_dataloader = dict(sampler=dict(_delete_=True, type="ClusterBalancedSampler"))
+custom_hooks = [
+    *_base_.custom_hooks,
+    # One clip from the middle of each video; silent files are refused, as in training.
+    dict(
+        type="ClusteringHook",
+        epochs_per_round=1,
+        batch_size=64,
+        pipeline=[
+            dict(type="OpenAudioVisual"),
+            dict(type="SampleClips", duration=1.0, mode="uniform"),
+            dict(**_base_.clip, silence_db=-80),
+            dict(type="CenterCrop", crop_size=64),
+            _base_.log_mel,
+            dict(type="PackAudioVisual"),
+        ],
+    ),
+]
