@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_ROWS = 1024  # between two releases; a row alone may map 64 KB of a file
+
 
 class FeatureSource:
     """Rows of one or several arrays side by side, read a few at a time.
@@ -80,21 +82,32 @@ class FeatureSource:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def _read(self, array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
-        part = np.array(array[rows], dtype=np.float32)
-        mapping = getattr(array, "_mmap", None)
-        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapping.madvise(mmap.MADV_DONTNEED)
+        numbers = range(len(array))[rows] if isinstance(rows, slice) else rows
+        part = np.empty((len(numbers), array.shape[1]), dtype=np.float32)
+        for start in range(0, len(part), _ROWS):
+            block = numbers[start : start + _ROWS]
+            if isinstance(block, range):
+                block = slice(block.start, block.stop, block.step)
+            part[start : start + _ROWS] = array[block]
+            _release(array)
         squares = np.einsum("nd,nd->n", part, part)
         finite = np.isfinite(squares)
         if not finite.all():
-            numbers = np.arange(len(array))[rows] if isinstance(rows, slice) else rows
             raise ValueError(
-                f"{_name(array)}: row {numbers[~finite][0]} holds values that are not finite, or "
-                f"too large for float32 ({(~finite).sum()} of {len(part)} rows read)"
+                f"{_name(array)}: row {numbers[finite.argmin()]} holds values that are not finite, "
+                f"or too large for float32; so do {(~finite).sum()} of the {len(part)} rows read "
+                "with it"
             )
         if self.normalize:
             part /= np.sqrt(np.where(squares > 0, squares, 1))[:, None]
         return part
+
+
+def _release(array: np.ndarray) -> None:
+    """Give back the pages of a file that were mapped; they come again when wanted."""
+    mapping = getattr(array, "_mmap", None)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _name(array: np.ndarray) -> str:
