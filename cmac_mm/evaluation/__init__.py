@@ -9,6 +9,11 @@ from .bank_diagnostics import (
     sample_rows,
 )
 from .class_retrieval import ClassRetrieval
+from .clustering_quality import (
+    ClusterPurity,
+    normalized_mutual_information,
+    purity_table,
+)
 from .feature_cache import cached_features
 from .features import calibrate_batch_norm, extract_features
 from .linear_probe import ProbeResult, linear_probe
@@ -31,6 +36,7 @@ from .video_accuracy import VideoAccuracy
 __all__ = [
     "Cell",
     "ClassRetrieval",
+    "ClusterPurity",
     "CrossModalRetrieval",
     "FoldResult",
     "FoldsResult",
@@ -58,10 +64,12 @@ __all__ = [
     "mean_dot_product",
     "nearest_neighbours",
     "neighbour_agreement",
+    "normalized_mutual_information",
     "pair_similarities",
     "paper_results",
     "pointing_game",
     "positive_precision",
+    "purity_table",
     "recall_at_k",
     "rejected_negatives",
     "sample_rows",
