@@ -9,12 +9,21 @@ from .bank_diagnostics import (
     sample_rows,
 )
 from .class_retrieval import ClassRetrieval
+from .clip_features import (
+    ClipFeatures,
+    ClipStream,
+    build_encoder,
+    clip_starts,
+    find_test_pipeline,
+    stream_features,
+)
 from .clustering_quality import (
     ClusterPurity,
     normalized_mutual_information,
     purity_table,
 )
 from .feature_cache import cached_features
+from .feature_files import FeatureFiles, ListLoader, extract_to_files
 from .features import calibrate_batch_norm, extract_features
 from .linear_probe import ProbeResult, linear_probe
 from .localisation import (
@@ -23,6 +32,14 @@ from .localisation import (
     boxes_in_crop,
     filter_frequencies,
     pointing_game,
+)
+from .localiser_files import (
+    features_by_frame,
+    rescale_features,
+    thumos_part,
+    write_csv,
+    write_npy,
+    write_thumos_h5,
 )
 from .metrics import CrossModalRetrieval
 from .multi_stage_accuracy import MultiStageAccuracy
@@ -36,11 +53,15 @@ from .video_accuracy import VideoAccuracy
 __all__ = [
     "Cell",
     "ClassRetrieval",
+    "ClipFeatures",
+    "ClipStream",
     "ClusterPurity",
     "CrossModalRetrieval",
+    "FeatureFiles",
     "FoldResult",
     "FoldsResult",
     "LinearClassifier",
+    "ListLoader",
     "LocalisationResult",
     "MultiStageAccuracy",
     "PaperResult",
@@ -50,13 +71,18 @@ __all__ = [
     "VideoAccuracy",
     "band_hit",
     "boxes_in_crop",
+    "build_encoder",
     "build_report",
     "cached_features",
     "calibrate_batch_norm",
     "chance_recall",
     "classify_folds",
+    "clip_starts",
     "extract_features",
+    "extract_to_files",
+    "features_by_frame",
     "filter_frequencies",
+    "find_test_pipeline",
     "format_markdown",
     "instance_recall",
     "linear_probe",
@@ -72,6 +98,12 @@ __all__ = [
     "purity_table",
     "recall_at_k",
     "rejected_negatives",
+    "rescale_features",
     "sample_rows",
     "save_result",
+    "stream_features",
+    "thumos_part",
+    "write_csv",
+    "write_npy",
+    "write_thumos_h5",
 ]

@@ -14,10 +14,10 @@ from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from sklearn.metrics import normalized_mutual_info_score as normalized_mutual_information
 
 from ...clustering import Clustering, FeatureSource, cluster
 from ...datasets.cluster_balanced_sampler import ClusterBalancedSampler
+from ...evaluation.clustering_quality import normalized_mutual_information
 from ...evaluation.feature_files import FeatureFiles, ListLoader, extract_to_files
 from ...evaluation.features import calibrate_batch_norm
 from ...models.selfsup.deep_clustering import JOINT, DeepClustering
