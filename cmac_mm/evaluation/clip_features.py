@@ -1,0 +1,327 @@
+"""Clip features over a video's length, as temporal localisers want them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from ..datasets import MediaError
+from ..datasets.guarded import Guard, ProcessLost
+from ..utils import load_weights
+
+_SOUND_STEPS = ("AVIDSpectrogram", "LogMelSpectrogram", "SpecAugment", "VolumeJitter")
+# For one batch of clips, in seconds; longer is a hanging decoder or storage.
+_TIME_LIMIT = 300.0
+_ROUNDING = 1e-6
+
+
+def clip_starts(total: float, duration: float, stride: float) -> np.ndarray:
+    """Where sliding clips begin: at 0 and every stride, as long as a clip fits.
+
+    A video that is shorter than a clip has one, which begins at 0; what it lacks is the last
+    picture, held, and silence.
+
+    Args:
+        total (float): Length of the video, seconds.
+        duration (float): Length of a clip, seconds.
+        stride (float): From clip to clip, seconds.
+
+    Returns:
+        np.ndarray: Seconds, (T,), at least one.
+    """
+    last = max(0, int(np.floor((total - duration) / stride + _ROUNDING)))
+    return stride * np.arange(last + 1)
+
+
+@dataclass
+class ClipBatch:
+    """Some clips of a video, one after the other, or why there are none.
+
+    Attributes:
+        video (int): Number of the video.
+        inputs (dict[str, Tensor]): ``imgs`` (B, 3, T, H, W) uint8, ``audio``
+            (B, 1, num_mels, frames).
+        info (dict): ``duration_second``, ``duration_frame`` and ``fps`` (None where only sound is
+            read), ``stride_second``, ``times`` (centre of each of all clips of the video, seconds).
+        last (bool): Whether these are the video's last clips.
+        problem (str): Why the video cannot be used; empty: it can.
+    """
+
+    video: int
+    inputs: dict[str, Tensor] = field(default_factory=dict)
+    info: dict = field(default_factory=dict)
+    last: bool = True
+    problem: str = ""
+
+
+class ClipStream(IterableDataset):
+    """Sliding clips of videos, a few of one video at a time, so that any length can be read.
+
+    The clips are those of a test pipeline of this project (``OpenAudioVisual``, ``SampleClips``,
+    ``DecodeAudioVisual``, ...), but for the places where they begin: see :func:`clip_starts`.
+    Workers of a DataLoader (``batch_size=None``) read different videos. A video that cannot be
+    read, or whose decoder hangs or crashes, gives a :class:`ClipBatch` that says so.
+
+    Args:
+        paths (Sequence[str]): The videos.
+        pipeline (Sequence[dict]): Config of the transforms.
+        modalities (Sequence[str]): ``'visual'``, ``'audio'`` or both: what is read.
+        stride (float, optional): From clip to clip, seconds. Defaults to None: ``stride_frames``.
+        stride_frames (int, optional): The same, frames of the video's own. Defaults to None.
+        batch_size (int): Clips at a time. Defaults to 16.
+
+    Raises:
+        ValueError: If the pipeline lacks one of the transforms, there is not exactly one positive
+            stride, or it is in frames where only sound is read.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        pipeline: Sequence[dict],
+        modalities: Sequence[str] = ("visual",),
+        stride: float | None = None,
+        stride_frames: int | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        strides = [value for value in (stride, stride_frames) if value is not None]
+        if len(strides) != 1 or strides[0] <= 0:
+            raise ValueError(
+                f"expected one positive stride, got stride={stride}, stride_frames={stride_frames}"
+            )
+        if stride_frames is not None and "visual" not in modalities:
+            raise ValueError("a stride in frames needs the picture: give it in seconds for sound")
+        self.paths = list(paths)
+        self.stride = stride
+        self.stride_frames = stride_frames
+        self.batch_size = batch_size
+        steps = {step["type"]: step for step in pipeline}
+        for name in ("OpenAudioVisual", "SampleClips", "DecodeAudioVisual", "PackAudioVisual"):
+            if name not in steps:
+                raise ValueError(f"the test pipeline has no {name}; it has {list(steps)}")
+        clip = steps["SampleClips"]
+        durations = dict(
+            visual=clip["duration"], audio=clip.get("audio_duration") or clip["duration"]
+        )
+        self.durations = {key: durations[key] for key in durations if key in modalities}
+        self._open = TRANSFORMS.build(
+            {
+                **steps["OpenAudioVisual"],
+                "need_video": "visual" in modalities,
+                "need_audio": "audio" in modalities,
+            }
+        )
+        self._steps = [
+            TRANSFORMS.build(step)
+            for step in pipeline
+            if step["type"] not in ("OpenAudioVisual", "SampleClips")
+            and _is_for(step["type"], modalities)
+        ]
+        self._guard = Guard(_TIME_LIMIT) if sys.platform == "linux" else None
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        worker = get_worker_info()
+        first, step = (worker.id, worker.num_workers) if worker else (0, 1)
+        for video in range(first, len(self.paths), step):
+            begin, last = 0, False
+            while not last:
+                batch = self._try(video, begin)
+                begin, last = begin + self.batch_size, batch.last
+                yield batch
+
+    def _try(self, video: int, begin: int) -> ClipBatch:
+        try:
+            if self._guard is None:
+                return self._read((video, begin))
+            return self._guard(self._read, (video, begin))
+        except MediaError as error:
+            return ClipBatch(video, problem=error.reason)
+        except ProcessLost as error:
+            return ClipBatch(video, problem=f"the loading process {error}")
+
+    def _read(self, place: tuple[int, int]) -> ClipBatch:
+        """Read the clips of a video from a given one on."""
+        video, begin = place
+        results = self._open(dict(filename=self.paths[video], sample_idx=video))
+        media, total = results["media"], results["total_duration"]
+        try:
+            info = dict(duration_second=total, duration_frame=None, fps=None)
+            if media.video is not None:
+                rate = media.video.average_rate
+                if not rate:
+                    raise media.error("its frame rate is not known")
+                frames = media.video.frames or max(1, round(total * float(rate)))
+                info.update(duration_frame=frames, fps=float(rate))
+            stride = self.stride or self.stride_frames / info["fps"]
+            starts = clip_starts(total, max(self.durations.values()), stride)
+            # Picture and sound begin together; where the picture is, is where things happen.
+            centre = min(next(iter(self.durations.values())), total) / 2
+            info.update(stride_second=stride, times=(starts + centre).tolist())
+            chosen = starts[begin : begin + self.batch_size].tolist()
+            durations = [*self.durations.values()]
+            results.update(
+                clip_start=chosen,
+                audio_start=list(chosen),
+                clip_duration=durations[0],
+                audio_duration=durations[-1],
+            )
+            for step in self._steps:
+                results = step(results)
+        finally:
+            media.close()
+        inputs = results["inputs"]
+        if len(chosen) == 1:
+            inputs = {key: value[None] for key, value in inputs.items()}
+        return ClipBatch(video, inputs, info, begin + len(chosen) == len(starts))
+
+
+def _is_for(step: str, modalities: Sequence[str]) -> bool:
+    """Whether a step of the pipeline has work to do."""
+    if step in ("DecodeAudioVisual", "PackAudioVisual"):
+        return True
+    return ("audio" if step in _SOUND_STEPS else "visual") in modalities
+
+
+@dataclass
+class ClipFeatures:
+    """The features of one video.
+
+    Attributes:
+        video (int): Its number.
+        features (np.ndarray | None): (T, C) float32, those of several encoders side by side; None
+            if the video cannot be used.
+        info (dict): As :class:`ClipBatch` has it.
+        problem (str): Why the video cannot be used; empty: it can.
+    """
+
+    video: int
+    features: np.ndarray | None = None
+    info: dict = field(default_factory=dict)
+    problem: str = ""
+
+
+def stream_features(
+    encoders: Mapping[str, BaseModel],
+    stream: ClipStream,
+    num_workers: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[ClipFeatures]:
+    """Features of all videos of a stream, in the order in which they end.
+
+    Args:
+        encoders (Mapping[str, BaseModel]): :class:`FeatureExtractor` by modality, in the order in
+            which their features are put side by side; on their device, in eval mode.
+        stream (ClipStream): The clips.
+        num_workers (int): Processes that decode. Defaults to 0: this one.
+        progress (Callable, optional): Called with what part of a video (0 to 1) is newly done.
+            Defaults to None.
+
+    Yields:
+        ClipFeatures: One a video.
+    """
+    loader = DataLoader(stream, batch_size=None, num_workers=num_workers)
+    parts: dict[int, list[np.ndarray]] = {}
+    shares: dict[int, float] = {}
+    for batch in loader:
+        mine = parts.setdefault(batch.video, [])
+        share = 1 - shares.get(batch.video, 0.0)
+        if not batch.problem:
+            mine.append(_encode(encoders, batch.inputs))
+            share = len(mine[-1]) / len(batch.info["times"])
+            shares[batch.video] = shares.get(batch.video, 0.0) + share
+        if progress is not None:
+            progress(share)
+        if not batch.last:
+            continue
+        del parts[batch.video]
+        if batch.problem:
+            yield ClipFeatures(batch.video, problem=batch.problem)
+            continue
+        features = np.concatenate(mine)
+        if np.isfinite(features).all():
+            yield ClipFeatures(batch.video, features, batch.info)
+        else:
+            yield ClipFeatures(batch.video, problem="its features are not finite")
+
+
+def _encode(encoders: Mapping[str, BaseModel], inputs: dict[str, Tensor]) -> np.ndarray:
+    found = []
+    with torch.no_grad():
+        for encoder in encoders.values():
+            data = encoder.data_preprocessor(dict(inputs=inputs), False)
+            found.append(encoder(data["inputs"], mode="tensor").cpu())
+    return torch.cat(found, dim=1).numpy()
+
+
+def build_encoder(
+    cfg: Config, checkpoint: str | Path, modality: str, prefix: str | None = None
+) -> BaseModel:
+    """One encoder of a config, with the weights of a checkpoint.
+
+    Args:
+        cfg (Config): A pretraining config, whose model has ``visual_backbone`` and
+            ``audio_backbone``, or one of ``configs/retrieval``, whose model has ``backbone``.
+        checkpoint (str | Path): File with the weights; every weight of the encoder must match.
+        modality (str): ``'visual'`` or ``'audio'``.
+        prefix (str, optional): What the encoder's keys in the file start with. Defaults to None:
+            ``visual_backbone.`` or ``audio_backbone.``.
+
+    Returns:
+        BaseModel: A :class:`FeatureExtractor` in eval mode.
+
+    Raises:
+        ValueError: If the config has no such encoder.
+        RuntimeError: If the weights do not match.
+    """
+    model = cfg.model
+    backbone = model.get(f"{modality}_backbone")
+    if backbone is None and model.get("modality", "visual") == modality:
+        backbone = model.get("backbone")
+    preprocessor = model.get("data_preprocessor", {})
+    if backbone is None or preprocessor.get("type") != "AudioVisualDataPreprocessor":
+        raise ValueError(
+            f"{cfg.filename}: expected a model with {modality}_backbone (or backbone) and an "
+            f"AudioVisualDataPreprocessor, got {model.type} with {sorted(model)}"
+        )
+    encoder = MODELS.build(
+        dict(
+            type="FeatureExtractor",
+            backbone=backbone,
+            modality=modality,
+            data_preprocessor=preprocessor,
+        )
+    )
+    load_weights(
+        encoder.backbone, checkpoint, f"{modality}_backbone." if prefix is None else prefix
+    )
+    return encoder.eval()
+
+
+def find_test_pipeline(cfg: Config) -> list[dict]:
+    """The transforms of a config's test data, through wrappers (of retrieval: the queries').
+
+    Args:
+        cfg (Config): The config.
+
+    Returns:
+        list[dict]: Their configs.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    dataset = cfg.get("test_dataloader", {}).get("dataset", {})
+    while "pipeline" not in dataset:
+        dataset = dataset.get("query") or dataset.get("dataset")
+        if not dataset:
+            raise ValueError(f"{cfg.filename}: test_dataloader has no pipeline")
+    return list(dataset["pipeline"])

@@ -1,0 +1,228 @@
+"""Clip features of untrimmed videos for temporal localisers.
+
+    python tools/extract_clip_features.py CONFIG CHECKPOINT LIST_OR_FOLDER --out DIR
+
+Slides the clip of the config's test pipeline over each video and writes what the encoder says:
+
+    --layout csv   DIR/csv_mean_100/NAME.csv: 100 rows a video, for MMAction2's BMN and others that
+                   read ActivityNet's features rescaled
+    --layout npy   DIR/npy/NAME.npy: a row a clip, (T, C); their times are in DIR/info/NAME.json
+    --layout h5    the same, and from them DIR/{rgb,flow}_{val,test}.h5: a row a frame, as G-TAD
+                   reads THUMOS14
+
+DIR/videos.json tells length and frame rate of all videos, for the localiser's annotations. Videos
+that are done are skipped, so an interrupted run is completed by the same command. Those that cannot
+be read are listed in DIR/failed.txt; the exit status is 1 then.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import cmac_mm  # noqa: F401
+from cmac_mm.datasets.preparation.listing import read_entries
+from cmac_mm.evaluation import (
+    ClipFeatures,
+    ClipStream,
+    build_encoder,
+    find_test_pipeline,
+    rescale_features,
+    stream_features,
+    thumos_part,
+    write_csv,
+    write_npy,
+    write_thumos_h5,
+)
+from cmac_mm.utils import default_workers, load_config, write_text
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config of the encoder and its clips, or cmac_mm::NAME")
+    parser.add_argument("checkpoint", type=Path, help="its weights")
+    parser.add_argument("source", type=Path, help="list of videos (a path a line), or a folder")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the features")
+    parser.add_argument(
+        "--data-prefix", type=Path, help="folder that paths in a list are relative to (none)"
+    )
+    parser.add_argument(
+        "--modality",
+        nargs="+",
+        choices=["visual", "audio"],
+        default=["visual"],
+        help="encoders; the features of two stand side by side (visual)",
+    )
+    parser.add_argument(
+        "--prefix",
+        help="what the encoder's keys in the checkpoint start with, '' for a plain state dict "
+        "(default: visual_backbone. or audio_backbone., as pretraining writes them)",
+    )
+    stride = parser.add_mutually_exclusive_group()
+    stride.add_argument(
+        "--stride-frames", type=int, help="from clip to clip, in frames of the video's own (16)"
+    )
+    stride.add_argument("--stride", type=float, help="from clip to clip, in seconds")
+    parser.add_argument("--layout", choices=["csv", "npy", "h5"], default="csv", help="(csv)")
+    parser.add_argument("--rows", type=int, default=100, help="rows a video, of --layout csv (100)")
+    parser.add_argument("--batch-size", type=int, default=16, help="clips at a time (16)")
+    parser.add_argument(
+        "--workers", type=int, default=default_workers(), help="processes that decode (one a core)"
+    )
+    parser.add_argument(
+        "--device", default=get_device(), help="where the encoder runs, cpu or cuda (what is there)"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="override fields of the config",
+    )
+    args = parser.parse_args()
+    for name in ("stride_frames", "stride", "rows", "batch_size"):
+        value = getattr(args, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name.replace('_', '-')} must be positive")
+    if args.prefix is not None and len(args.modality) > 1:
+        parser.error("--prefix names one encoder: give one --modality")
+    if args.stride is None and args.stride_frames is None:
+        args.stride_frames = 16
+    args.modality = sorted(set(args.modality), reverse=True)  # visual first
+    return args
+
+
+def find_videos(args: argparse.Namespace) -> dict[str, str]:
+    """Paths by name, which is the file's without its suffix."""
+    videos: dict[str, str] = {}
+    for entry in read_entries(args.source, args.data_prefix):
+        name = entry.path.stem
+        if name in videos:
+            raise ValueError(
+                f"{args.source}: {videos[name]} and {entry.path} would both be written as {name}: "
+                "expected names of their own"
+            )
+        if args.layout == "h5":
+            thumos_part(name)
+        videos[name] = str(entry.path)
+    return videos
+
+
+def check_settings(cfg: Config, args: argparse.Namespace) -> None:
+    """Note in the folder what its features are; refuse to mix them with others."""
+    with args.checkpoint.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    settings = dict(
+        checkpoint=digest.hexdigest(),
+        model=cfg.model.to_dict(),
+        pipeline=[dict(step) for step in find_test_pipeline(cfg)],
+        modality=args.modality,
+        prefix=args.prefix,
+        stride=args.stride,
+        stride_frames=args.stride_frames,
+        layout="csv" if args.layout == "csv" else "npy",
+        rows=args.rows if args.layout == "csv" else None,
+    )
+    text = json.dumps(settings, indent=1, default=str, sort_keys=True) + "\n"
+    path = args.out / "settings.json"
+    if not path.exists():
+        write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key, value in json.loads(text).items() if known.get(key) != value]
+        raise ValueError(
+            f"{args.out} holds features of other settings (they differ in {', '.join(changed)}): "
+            "expected another --out"
+        )
+
+
+def feature_path(name: str, args: argparse.Namespace) -> Path:
+    """Where a video's features are."""
+    if args.layout == "csv":
+        return args.out / f"csv_mean_{args.rows}" / f"{name}.csv"
+    return args.out / "npy" / f"{name}.npy"
+
+
+def write_features(name: str, found: ClipFeatures, args: argparse.Namespace) -> None:
+    """Write a video's files, its features last: they say that it is done."""
+    info, path = found.info, feature_path(name, args)
+    write_text(args.out / "info" / f"{name}.json", json.dumps(info) + "\n")
+    if args.layout == "csv":
+        rows = rescale_features(found.features, info["times"], info["duration_second"], args.rows)
+        write_csv(path, rows)
+    else:
+        write_npy(path, found.features)
+
+
+def extract(cfg: Config, videos: dict[str, str], args: argparse.Namespace) -> dict[str, str]:
+    """Write the features of all videos; returns what was wrong with the others."""
+    encoders = {
+        modality: build_encoder(cfg, args.checkpoint, modality, args.prefix).to(args.device)
+        for modality in args.modality
+    }
+    names, failed = list(videos), {}
+    stream = ClipStream(
+        list(videos.values()),
+        find_test_pipeline(cfg),
+        args.modality,
+        args.stride,
+        args.stride_frames,
+        args.batch_size,
+    )
+    columns = (
+        TextColumn("{task.completed:.1f} of {task.total} videos"),
+        BarColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task("", total=len(videos))
+        workers = min(args.workers, len(videos))
+        for found in stream_features(encoders, stream, workers, lambda x: bar.advance(task, x)):
+            name = names[found.video]
+            if found.problem:
+                failed[name] = found.problem
+            else:
+                write_features(name, found, args)
+    return failed
+
+
+def main() -> None:
+    """Run as the command line says."""
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get("default_scope", "mmaction"))
+    torch.backends.cudnn.deterministic = True
+    videos = find_videos(args)
+    check_settings(cfg, args)
+    todo = {name: path for name, path in videos.items() if not feature_path(name, args).exists()}
+    failed = extract(cfg, todo, args) if todo else {}
+    done = {name: feature_path(name, args) for name in videos if name not in failed}
+    infos = {
+        name: json.loads((args.out / "info" / f"{name}.json").read_text("utf-8")) for name in done
+    }
+    if args.layout == "h5":
+        write_thumos_h5(args.out, {name: (path, infos[name]) for name, path in done.items()})
+    table = {name: dict(info, num_clips=len(info.pop("times"))) for name, info in infos.items()}
+    write_text(args.out / "videos.json", json.dumps(table, indent=1) + "\n")
+    lines = [f"{videos[name]}: {problem}\n" for name, problem in failed.items()]
+    write_text(args.out / "failed.txt", "".join(lines))
+    print(f"{len(done)} videos, {len(videos) - len(todo)} of them done before: {args.out}")
+    if failed:
+        print("".join(lines), end="", file=sys.stderr)
+        sys.exit(f"{len(failed)} of {len(videos)} videos cannot be read, see failed.txt")
+
+
+if __name__ == "__main__":
+    main()
