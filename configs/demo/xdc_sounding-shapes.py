@@ -24,6 +24,7 @@ custom_hooks = [
         type="ClusteringHook",
         epochs_per_round=1,
         batch_size=64,
+        pca_dim=32,
         pipeline=[
             dict(type="OpenAudioVisual"),
             dict(type="SampleClips", duration=1.0, mode="uniform"),

@@ -19,7 +19,6 @@ from ...clustering import Clustering, FeatureSource, cluster
 from ...datasets.cluster_balanced_sampler import ClusterBalancedSampler
 from ...evaluation.clustering_quality import normalized_mutual_information
 from ...evaluation.feature_files import FeatureFiles, ListLoader, extract_to_files
-from ...evaluation.features import calibrate_batch_norm
 from ...models.selfsup.deep_clustering import JOINT, DeepClustering
 from ...utils import write_bytes
 from .cross_modal_agreement_hook import list_labels
@@ -31,7 +30,8 @@ class ClusteringHook(Hook):
     """Begins each round of :class:`DeepClustering` (Alwassel et al. 2020, section 3).
 
     At the start of an epoch that begins a round: features of the whole training list in evaluation
-    mode; k-means for each source; the labels go to the model and, with
+    mode (in the first round those of the networks as they were initialised, the batch norms' means 0
+    and variances 1); k-means for each source; the labels go to the model and, with
     :class:`ClusterBalancedSampler`, to the sampler; the heads start anew, and the optimiser
     forgets them. Files that are refused get label -1 and are not sampled.
 
@@ -59,8 +59,6 @@ class ClusteringHook(Hook):
             L2-normalised, as DeepCluster does. Defaults to None: no reduction.
         normalize (bool): L2-normalise features before anything else; ``'joint'`` always is.
             Defaults to True.
-        calibration_batches (int): Before the first round set the batch norms' statistics, which
-            nothing has been measured for yet, to those of so many batches. Defaults to 8.
 
     Raises:
         ValueError: If a number is out of range; before training, if the model or the training data
@@ -78,7 +76,6 @@ class ClusteringHook(Hook):
         num_workers: int | None = None,
         pca_dim: int | None = None,
         normalize: bool = True,
-        calibration_batches: int = 8,
     ) -> None:
         for name, value, least in (
             ("epochs_per_round", epochs_per_round, 1),
@@ -86,7 +83,6 @@ class ClusteringHook(Hook):
             ("batch_size", batch_size, 1),
             ("num_workers", num_workers, 0),
             ("pca_dim", pca_dim, 1),
-            ("calibration_batches", calibration_batches, 0),
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -97,7 +93,6 @@ class ClusteringHook(Hook):
         self.num_workers = num_workers
         self.pca_dim = pca_dim
         self.normalize = normalize
-        self.calibration_batches = calibration_batches
 
     def before_run(self, runner: Runner) -> None:
         """Make place for the labels, before anything is loaded."""
@@ -142,7 +137,7 @@ class ClusteringHook(Hook):
     def _begin_round(self, runner: Runner, model: DeepClustering, number: int) -> None:
         seed = runner.train_loop.seed
         start = time.perf_counter()
-        files = self._extract(runner, model, number, seed)
+        files = self._extract(runner, model, number)
         extracted = time.perf_counter()
         rows = np.flatnonzero(~files.refused)
         runner.logger.info(
@@ -186,9 +181,7 @@ class ClusteringHook(Hook):
             runner.optim_wrapper.optimizer.state.pop(parameter, None)
         self._log(runner, number, values, time.perf_counter() - extracted)
 
-    def _extract(
-        self, runner: Runner, model: DeepClustering, number: int, seed: int
-    ) -> FeatureFiles:
+    def _extract(self, runner: Runner, model: DeepClustering, number: int) -> FeatureFiles:
         """Features of the whole list."""
         cfg = self._dataset(runner)
         workers = self.num_workers
@@ -196,11 +189,6 @@ class ClusteringHook(Hook):
             workers = runner.cfg.train_dataloader.num_workers
         loader = ListLoader(cfg, self.batch_size, workers)
         loader.dataset.bad_files.path = Path(runner.work_dir) / f"bad_files/rank{get_rank()}.txt"
-        if number == 0 and self.calibration_batches:
-            # The same for all ranks; at random, as lists are often sorted by class.
-            rows = np.random.default_rng([seed, number]).permutation(len(loader))
-            batches = loader.load(rows[: self.calibration_batches * self.batch_size])
-            calibrate_batch_norm(model, [batch for _, _, batch in batches if batch is not None])
         fields = {f"{name}_feature": model.channels[name] for name in model.encoders}
         folder = Path(runner.work_dir) / "clustering/features"
         return extract_to_files(model, loader, folder, fields, dict(round=number))

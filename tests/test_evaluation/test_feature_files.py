@@ -1,0 +1,183 @@
+"""Features of a list in memory-mapped files, of real videos through the real data path.
+
+Several ranks and whole runs are tried in test_engine/test_deep_clustering_training.py.
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from cmac_mm.evaluation import ListLoader, extract_features, extract_to_files, feature_files
+from cmac_mm.models import FeatureExtractor
+
+FIELDS = {"visual_feature": 32}
+REFUSED = (2, 5)
+
+
+def build(seed=0):
+    init_default_scope("mmaction")
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    return MODELS.build(
+        dict(
+            type="FeatureExtractor",
+            backbone=dict(type="R2Plus1D", base_channels=4, stage_blocks=(1, 1, 1, 1)),
+            data_preprocessor=dict(type="AudioVisualDataPreprocessor"),
+        )
+    )
+
+
+@pytest.fixture
+def ann_file(media_dir, tmp_path):
+    """Seven rows; two of them are refused."""
+    files = sorted((media_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::8][:7]
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(b"nothing")
+    for row in REFUSED:
+        files[row] = broken
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"{file} {i}\n" for i, file in enumerate(files)))
+    return path
+
+
+def dataset(ann_file):
+    pipeline = [
+        dict(type="OpenAudioVisual", need_audio=False),
+        dict(type="SampleClips", duration=0.5, mode="uniform"),
+        dict(type="DecodeAudioVisual", fps=8, clip_len=4, short_side=48),
+        dict(type="CenterCrop", crop_size=32),
+        dict(type="PackAudioVisual"),
+    ]
+    return dict(
+        type="AudioVisualDataset", ann_file=str(ann_file), test_mode=True, pipeline=pipeline
+    )
+
+
+@pytest.fixture(autouse=True)
+def _always_flush(monkeypatch):
+    monkeypatch.setattr(feature_files, "_FLUSH_SECONDS", 0)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Number of videos in each batch that the network sees."""
+    batches = []
+    extract = FeatureExtractor.extract
+
+    def counted(self, inputs):
+        batches.append(len(inputs["imgs"]))
+        return extract(self, inputs)
+
+    monkeypatch.setattr(FeatureExtractor, "extract", counted)
+    return batches
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_rows_are_those_of_the_list(ann_file, tmp_path, workers):
+    """One by one against extract_features; zeros where a file is refused, which is counted."""
+    model = build()
+    loader = ListLoader(dataset(ann_file), batch_size=3, num_workers=workers)
+    notes = tmp_path / "bad_files/rank0.txt"
+    loader.dataset.bad_files.path = notes
+    files = extract_to_files(model, loader, tmp_path / "out", FIELDS, dict(round=0))
+    assert model.training
+    assert np.flatnonzero(files.refused).tolist() == list(REFUSED)
+    features = files.features["visual_feature"]
+    assert isinstance(features, np.memmap) and features.dtype == np.float32
+    assert features.shape == (7, 32)
+    for row in range(7):
+        if row in REFUSED:
+            assert not features[row].any()
+            continue
+        alone = dict(dataset(ann_file), indices=[row])
+        cfg = dict(
+            dataset=alone,
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type="DefaultSampler", shuffle=False),
+            collate_fn=dict(type="default_collate"),
+        )
+        expected = extract_features(model, Runner.build_dataloader(cfg), progress=False)
+        np.testing.assert_allclose(
+            features[row], expected["visual_feature"][0].numpy(), rtol=1e-4, atol=1e-6
+        )
+    assert len({row.tobytes() for row in features}) == 6
+    assert notes.read_text().count("broken.avi") == 1
+    assert loader.dataset.bad_files.count == 2
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_interrupted_extraction_goes_on(ann_file, tmp_path, computed, monkeypatch, stop):
+    """To the same files to the last bit, and without doing again what was done."""
+    model = build()
+    loader = ListLoader(dataset(ann_file), batch_size=2, num_workers=0)
+    extract_to_files(model, loader, tmp_path / "at once", FIELDS, dict(round=0))
+    assert computed == [2, 1, 1, 1]  # of rows 0, 1; 2, 3; 4, 5; 6
+    whole = FeatureExtractor.extract
+
+    def interrupted(self, inputs):
+        if len(computed) == stop:
+            raise InterruptedError
+        return whole(self, inputs)
+
+    computed.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureExtractor, "extract", interrupted)
+        with pytest.raises(InterruptedError):
+            extract_to_files(model, loader, tmp_path / "parts", FIELDS, dict(round=0))
+    assert np.count_nonzero(np.load(tmp_path / "parts/status.npy")) == 2 * stop
+    extract_to_files(model, loader, tmp_path / "parts", FIELDS, dict(round=0))
+    assert computed == [2, 1, 1, 1]
+    extract_to_files(model, loader, tmp_path / "parts", FIELDS, dict(round=0))
+    assert computed == [2, 1, 1, 1]
+    for name in ("visual_feature.npy", "status.npy"):
+        first, second = (tmp_path / folder / name for folder in ("at once", "parts"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_lost_row_is_computed_with_its_batch(ann_file, tmp_path, computed):
+    loader = ListLoader(dataset(ann_file), batch_size=2, num_workers=0)
+    extract_to_files(build(), loader, tmp_path, FIELDS, dict(round=0))
+    before = (tmp_path / "visual_feature.npy").read_bytes()
+    status = np.load(tmp_path / "status.npy")
+    status[1] = 0
+    np.save(tmp_path / "status.npy", status)
+    computed.clear()
+    extract_to_files(build(), loader, tmp_path, FIELDS, dict(round=0))
+    assert computed == [2]
+    assert (tmp_path / "visual_feature.npy").read_bytes() == before
+
+
+def test_what_features_depend_on_makes_them_new(ann_file, tmp_path, computed):
+    loader = ListLoader(dataset(ann_file), batch_size=3, num_workers=0)
+    extract_to_files(build(), loader, tmp_path, FIELDS, dict(round=0))
+    assert json.loads((tmp_path / "key.json").read_text())["round"] == 0
+    for change in ("round", "weights", "list", "batch size"):
+        computed.clear()
+        model = build(1) if change == "weights" else build()
+        if change == "list":
+            ann_file.write_text("\n".join(ann_file.read_text().splitlines()[:4]))
+        size = 2 if change == "batch size" else 3
+        loader = ListLoader(dataset(ann_file), batch_size=size, num_workers=0)
+        key = dict(round=1 if change == "round" else 0)
+        files = extract_to_files(model, loader, tmp_path, FIELDS, key)
+        rows = len(loader)
+        assert sum(computed) == rows - sum(row < rows for row in REFUSED), change
+        assert len(files.features["visual_feature"]) == rows
+
+
+def test_bad_fields_and_lists_are_refused(ann_file, tmp_path):
+    loader = ListLoader(dataset(ann_file), batch_size=3, num_workers=0)
+    with pytest.raises(ValueError, match=r"visual_feature has shape \(32,\) .* config says 16"):
+        extract_to_files(build(), loader, tmp_path / "a", {"visual_feature": 16}, {})
+    with pytest.raises(ValueError, match="FeatureExtractor gave no field 'audio_feature'"):
+        extract_to_files(build(), loader, tmp_path / "b", {"audio_feature": 32}, {})
+    ann_file.write_text(f"{tmp_path}/nothing.mp4 0\n{tmp_path}/nothing2.mp4 1\n")
+    loader = ListLoader(dataset(ann_file), batch_size=3, num_workers=0)
+    with pytest.raises(RuntimeError, match=r"all 2 files of .*list.txt were refused"):
+        extract_to_files(build(), loader, tmp_path / "c", FIELDS, {})
