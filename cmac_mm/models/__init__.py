@@ -3,13 +3,13 @@
 from .backbones import AudioResNet, AVIDAudioNet, R2Plus1D
 from .data_preprocessors import AudioVisualDataPreprocessor, RecognizerDataPreprocessor
 from .feature_extractor import FeatureExtractor
-from .heads import CMACHead, MaxPoolHead
+from .heads import ClusterHead, CMACHead, MaxPoolHead
 from .losses import AttentionConsistencyLoss, MoCoQueueLoss, NCELoss
 from .memories import KeyQueue, MemoryBank
 from .necks import CMACNeck
 from .pretrained_encoder import PretrainedEncoder
 from .recognizers import FrozenRecognizer3D
-from .selfsup import AVID, CMAC
+from .selfsup import AVID, CMAC, DeepClustering
 
 __all__ = [
     "AVID",
@@ -20,6 +20,8 @@ __all__ = [
     "AudioVisualDataPreprocessor",
     "CMACHead",
     "CMACNeck",
+    "ClusterHead",
+    "DeepClustering",
     "FeatureExtractor",
     "FrozenRecognizer3D",
     "KeyQueue",

@@ -7,6 +7,7 @@ import itertools
 import json
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,7 +39,29 @@ class RecordLosses(Hook):
             raise InterruptedError
 
 
-# What has a state, in each method: queues; banks, and positives that are mined after an epoch.
+class RecordLabels(Hook):
+    """Writes what each step's classification layers were given, with the videos' row numbers."""
+
+    def before_train(self, runner):
+        self.steps = []
+        model = getattr(runner.model, "module", runner.model)
+        for name, head in model.heads.items():
+            head.register_forward_hook(partial(self.note, name))
+
+    def note(self, name, head, inputs, output):
+        self.steps[-1][name] = inputs[1].tolist()
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        rows = [sample.sample_idx for sample in data_batch["data_samples"]]
+        self.steps.append(dict(epoch=runner.epoch, rows=rows))
+
+    def after_train(self, runner):
+        path = Path(runner.work_dir) / f"labels{get_rank()}.json"
+        path.write_text(json.dumps(self.steps))
+
+
+# What has a state, in each method: queues; banks, and positives that are mined after an epoch;
+# clusters, new ones each epoch.
 METHODS = {
     "cmac": {"model.queue_size": 7, "model.grad_norm_interval": 0},
     "avid-cma": {
@@ -48,6 +71,8 @@ METHODS = {
         "model.num_positives": 2,
         "model.bank_momentum": 0.5,
     },
+    "xdc": {"model.num_clusters": 3},
+    "mdc": {"model.num_clusters": 3},
 }
 
 
@@ -78,6 +103,8 @@ def make_config(shapes, work_dir, options):
     for hook in cfg.custom_hooks:
         if hook.type == "CrossModalAgreementHook":
             hook.start_epoch = 1
+        if hook.type == "ClusteringHook":
+            hook.update(batch_size=4, pca_dim=None)
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != "RetrievalMonitorHook"]
     return cfg
 
@@ -91,8 +118,13 @@ def train(cfg, stop_after=None, resume=False, dtype=torch.float32):
     torch.set_default_dtype(dtype)
     runner = Runner.from_cfg(cfg)
     torch.set_default_dtype(torch.float32)
+    for name, module in runner.model.named_modules():
+        if name.endswith("audio_backbone"):  # what is no training step, too
+            module.register_forward_pre_hook(lambda _, args: (args[0].to(dtype),))
     recorder = RecordLosses(stop_after, dtype)
     runner.register_hook(recorder)
+    if hasattr(runner.model, "heads") or hasattr(getattr(runner.model, "module", None), "heads"):
+        runner.register_hook(RecordLabels())
     try:
         model = runner.train()
     except InterruptedError:

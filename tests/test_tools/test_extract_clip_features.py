@@ -104,7 +104,9 @@ def test_features_are_those_of_the_test_pipeline(checkpoint, media_dir, tmp_path
     )
     assert both.dtype == np.float32 and both.shape == (count, 64 + 128)
     np.testing.assert_allclose(both, torch.cat(wanted, dim=1), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(np.concatenate((visual, audio), axis=1), both, atol=1e-5)
+    np.testing.assert_allclose(visual, both[:, :64], atol=1e-5)
+    assert len(audio) in (count - 1, count)  # the sound is a little shorter than the picture
+    np.testing.assert_allclose(audio, both[: len(audio), 64:], atol=1e-4)
     info = json.loads((tmp_path / f"both/info/{name}.json").read_text())
     starts = np.array(sample["data_samples"][0].clip_start)
     np.testing.assert_allclose(info["times"], starts + 0.5, atol=1e-9)

@@ -66,7 +66,7 @@ def scan_media(
             files += [
                 prefix + name
                 for name in names
-                if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes  # noqa: PTH122
+                if not name.startswith(".") and name.lower().endswith(tuple(suffixes))
             ]
             progress.update(task, completed=len(files))
     if not files:

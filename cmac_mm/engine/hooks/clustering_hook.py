@@ -30,10 +30,10 @@ class ClusteringHook(Hook):
     """Begins each round of :class:`DeepClustering` (Alwassel et al. 2020, section 3).
 
     At the start of an epoch that begins a round: features of the whole training list in evaluation
-    mode (in the first round those of the networks as they were initialised, the batch norms' means 0
-    and variances 1); k-means for each source; the labels go to the model and, with
+    mode; k-means for each source; the labels go to the model and, with
     :class:`ClusterBalancedSampler`, to the sampler; the heads start anew, and the optimiser
-    forgets them. Files that are refused get label -1 and are not sampled.
+    forgets them. Files that are refused get label -1 and are not sampled. The first round takes the
+    networks as they were initialised, with the batch norms' means 0 and variances 1.
 
     Features are in ``clustering/features`` in the work directory, where the next round overwrites
     them; labels, distances and centroids of each round stay in ``clustering/round_NN.npz``. Round,
