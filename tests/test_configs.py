@@ -188,3 +188,108 @@ def test_avid_on_cmacs_input_differs_in_method_alone():
     assert cfg.test_dataloader.dataset == cmac.test_dataloader.dataset
     clips = cfg.train_cfg.max_epochs * cfg.train_dataloader.sampler.repeats
     assert clips == cmac.train_cfg.max_epochs
+
+
+def deep_clustering(name):
+    return cmac_mm.load_config(f"cmac_mm::deep_clustering/{name}.py")
+
+
+SUPERVISION = {
+    "sdc": dict(visual=["visual"], audio=["audio"]),
+    "mdc": dict(visual=["visual", "audio"], audio=["visual", "audio"]),
+    "cdc": dict(visual=["joint"], audio=["joint"]),
+    "xdc": dict(visual=["audio"], audio=["visual"]),
+    "xdc-visual": dict(visual=["visual_2"], visual_2=["visual"]),
+    "xdc-audio": dict(audio=["audio_2"], audio_2=["audio"]),
+}
+
+
+def test_xdc_is_the_papers_recipe():
+    cfg = deep_clustering("xdc_k400")
+    model = cfg.model
+    assert (model.visual_backbone.type, model.visual_backbone.depth) == ("R2Plus1D", 18)
+    assert model.visual_backbone.variant == "caffe2"
+    assert (model.audio_backbone.type, model.audio_backbone.depth) == ("AudioResNet", 18)
+    hook = cfg.custom_hooks[-1]
+    pipelines = {
+        "train": cfg.train_dataloader.dataset.pipeline,
+        "cluster": hook.pipeline,
+        "test": cfg.test_dataloader.dataset.pipeline,
+    }
+    for name, pipeline in pipelines.items():
+        steps = {step.type: step for step in pipeline}
+        decode, clip = steps["DecodeAudioVisual"], steps["SampleClips"]
+        assert (decode.fps, decode.clip_len, decode.short_side) == (30, 8, 256)
+        assert (clip.duration, clip.audio_duration) == (8 / 30, 2.0)
+        assert (clip.get("mode", "random") == "random") == (name == "train")
+        assert clip.get("num_clips", 1) == (10 if name == "test" else 1)
+        mel = steps["LogMelSpectrogram"]
+        assert (mel.num_mels, 2.0 * 24000 / mel.hop_length) == (40, 100)
+        # What training refuses has no cluster.
+        assert decode.get("silence_db") == (None if name == "test" else -80)
+    assert cfg.train_cfg.max_epochs == 6 * hook.epochs_per_round
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 256
+    assert cfg.train_dataloader.sampler == dict(type="ClusterBalancedSampler")
+
+
+@pytest.mark.parametrize("method", SUPERVISION)
+@pytest.mark.parametrize("kind", ["deep_clustering/{}_k400", "demo/{}_sounding-shapes"])
+def test_methods_of_deep_clustering_differ_in_supervision_alone(method, kind):
+    cfg, base = (cmac_mm.load_config(f"cmac_mm::{kind.format(m)}.py") for m in (method, "xdc"))
+    assert cfg.model.supervision == SUPERVISION[method]
+    for name in ("visual", "audio"):
+        backbone = cfg.model[f"{name}_backbone"]
+        assert (backbone is None) == (method in ("xdc-visual", "xdc-audio") and name not in method)
+        cfg.model[f"{name}_backbone"] = base.model[f"{name}_backbone"]
+    cfg.model.supervision = base.model.supervision
+    assert cfg.to_dict() == base.to_dict()
+
+
+@pytest.mark.parametrize("k", [64, 128, 256, 512, 1024])
+def test_number_of_clusters_is_one_option(k):
+    cfg = cmac_mm.load_config("cmac_mm::deep_clustering/mdc_k400.py", {"model.num_clusters": k})
+    model = MODELS.build(cfg.model)
+    assert {tuple(head.weight.shape) for head in model.heads.values()} == {(k, 512)}
+
+
+def test_last_round_of_xdc_has_32_frames():
+    cfg, base = deep_clustering("xdc_k400_32-frames"), deep_clustering("xdc_k400")
+    assert cfg.load_from == "work_dirs/xdc_k400/epoch_60.pth"
+    assert base.train_cfg.max_epochs == 60
+    assert cfg.custom_hooks[-1] == dict(type="ClusteringHook", num_rounds=0)
+    assert cfg.model == base.model
+    for loader in ("train_dataloader", "test_dataloader"):
+        steps, old = ([dict(step) for step in c[loader].dataset.pipeline] for c in (cfg, base))
+        changed = {step["type"] for step, other in zip(steps, old, strict=True) if step != other}
+        assert changed == {"SampleClips", "DecodeAudioVisual"}
+        assert next(s for s in steps if s["type"] == "SampleClips")["duration"] == 32 / 30
+        assert next(s for s in steps if s["type"] == "DecodeAudioVisual")["clip_len"] == 32
+    step = cfg.train_dataloader.batch_size * cfg.optim_wrapper.accumulative_counts
+    assert step == base.train_dataloader.batch_size
+
+
+@pytest.mark.parametrize("method", ["sdc", "mdc", "cdc", "xdc"])
+def test_deep_clustering_on_cmacs_input_differs_in_method_alone(method):
+    cfg = deep_clustering(f"{method}_cmac-input_k400")
+    cmac = cmac_mm.load_config("cmac_mm::cmac_k400.py")
+    assert cfg.model.supervision == SUPERVISION[method]
+    for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):
+        assert cfg.model[key] == cmac.model[key]
+    for key in ("optim_wrapper", "param_scheduler", "train_cfg"):
+        assert cfg[key] == cmac[key]
+    assert cfg.train_dataloader.dataset == cmac.train_dataloader.dataset
+    hook = cfg.custom_hooks[-1]
+    assert cfg.train_cfg.max_epochs % hook.epochs_per_round == 0
+
+
+def test_demos_of_deep_clustering_have_cmacs_budget():
+    cfg, cmac = (
+        cmac_mm.load_config(f"cmac_mm::demo/{m}_sounding-shapes.py") for m in ("xdc", "cmac")
+    )
+    for key in ("optim_wrapper", "param_scheduler", "train_cfg", "test_dataloader"):
+        assert cfg[key] == cmac[key]
+    for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):
+        assert cfg.model[key] == cmac.model[key]
+    assert cfg.train_dataloader.dataset == cmac.train_dataloader.dataset
+    assert cfg.train_dataloader.batch_size == cmac.train_dataloader.batch_size
+    assert 8 <= cfg.model.num_clusters <= 32

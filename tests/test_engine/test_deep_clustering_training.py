@@ -335,7 +335,7 @@ def test_bad_arguments_are_refused(clustering_config, config, tmp_path):
     for wrong, message in (
         (dict(epochs_per_round=0), "epochs_per_round must be at least 1, got 0"),
         (dict(num_rounds=-1), "num_rounds must be at least 0, got -1"),
-        (dict(pca_dim=0), "pca_dim must be at least 1, got 0"),
+        (dict(num_workers=-1), "num_workers must be at least 0, got -1"),
     ):
         hooks = [dict(type="ClusteringHook", **wrong)]
         with pytest.raises(ValueError, match=message):
