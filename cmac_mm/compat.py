@@ -30,6 +30,7 @@ def apply() -> None:
     _require_mmcv()
     _provide_importlib_metadata()
     _provide_drn()
+    _provide_trapz()
     _do_without_pkg_resources()
     _resolve_own_config_names()
     _load_checkpoints_weights_only()
@@ -94,6 +95,14 @@ def _provide_drn() -> None:
     package.drn.DRN = DRN
     for module in (package, package.drn):
         sys.modules[module.__name__] = module
+
+
+def _provide_trapz() -> None:
+    """Keep a name that mmaction2's ANetMetric calls; numpy 2.4 has the new one only."""
+    import numpy as np
+
+    if not hasattr(np, "trapz"):
+        np.trapz = np.trapezoid
 
 
 def _do_without_pkg_resources() -> None:

@@ -4,6 +4,7 @@ that the shim may go."""
 import copy
 import functools
 import http.server
+import inspect
 import os
 import subprocess
 import sys
@@ -61,6 +62,18 @@ def test_mmaction2_imports_importlib_metadata_undeclared():
         "import mmaction.utils.dependency", before="sys.modules['importlib_metadata'] = None"
     )
     assert "import of importlib_metadata halted" in untouched.stderr
+    assert ours.returncode == 0, ours.stderr
+
+
+def test_mmaction2_integrates_with_a_function_that_numpy_dropped():
+    from mmaction.evaluation.functional import accuracy
+
+    assert "np.trapz(" in inspect.getsource(accuracy)
+    untouched, ours = run_untouched_and_with_compat(
+        "import numpy\nassert numpy.trapz([1, 2, 3], [0, 1, 3]) == 6.5"
+    )
+    dropped = tuple(int(part) for part in np.__version__.split(".")[:2]) >= (2, 4)
+    assert (untouched.returncode != 0) == dropped
     assert ours.returncode == 0, ours.stderr
 
 
