@@ -1,5 +1,5 @@
-# The last step of XDC (its section 6): ten more epochs on the last round's clusters, clips of 32 frames.
-# Nothing is clustered. The audio encoder goes on, too, apart from the visual one.
+# The last step of XDC (its section 6): ten more epochs on the last round's clusters, 32 frames a
+# clip. Nothing is clustered. The audio encoder goes on, too, on its own.
 _base_ = ["xdc_k400.py"]
 
 load_from = "work_dirs/xdc_k400/epoch_60.pth"

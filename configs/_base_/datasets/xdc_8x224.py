@@ -1,5 +1,5 @@
-# XDC's clips: 8 frames at 30 fps, 224x224, and 2 s of sound, 40 mel filters x 100 frames; both start
-# together. `cluster_pipeline` is what videos are clustered by: one clip, in the middle.
+# XDC's clips: 8 frames at 30 fps, 224x224, and from the same time on 2 s of sound, 40 mel filters x
+# 100 frames. `cluster_pipeline` is what videos are clustered by: one clip, in the middle.
 dataset_type = "AudioVisualDataset"
 
 sample = dict(type="SampleClips", duration=8 / 30, audio_duration=2.0)
