@@ -1,11 +1,17 @@
 """Deep clustering in real training runs: rounds, labels, what is killed and resumed, two ranks."""
 
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
+from test_kill import end, kill
 from test_ranks import on_two_ranks
 from test_resume import assert_same
 from training import make_config, train
@@ -16,6 +22,7 @@ from cmac_mm.evaluation import feature_files
 from cmac_mm.evaluation.clustering_quality import normalized_mutual_information
 from cmac_mm.models import DeepClustering
 
+ROOT = Path(__file__).resolve().parents[2]
 STATE = ("round", "labels_visual", "labels_audio", "centroids_visual", "centroids_audio")
 
 
@@ -347,3 +354,70 @@ def test_bad_arguments_are_refused(clustering_config, config, tmp_path):
         train(clustering_config(tmp_path, **{"model.num_clusters": 12}))
     with pytest.raises(RuntimeError, match="knows no clusters yet"):
         train(clustering_config(tmp_path, custom_hooks=[]))
+
+
+CONFIG = """
+_base_ = ["cmac_mm::demo/xdc_sounding-shapes.py"]
+model = dict(num_clusters=3)
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    dataset=dict(ann_file="{ann_file}", data_prefix=dict(video="{shapes}")),
+)
+train_cfg = dict(max_epochs=2)
+custom_hooks = [
+    dict(type="BadSampleHook"),
+    dict(
+        type="ClusteringHook",
+        batch_size=4,
+        pipeline=_base_.custom_hooks[-1].pipeline,
+    ),
+]
+"""
+
+
+def start(config, work_dir, *options):
+    tool = (sys.executable, "-W", "ignore", "tools/train.py")
+    return subprocess.Popen(
+        [*tool, config, "--seed", "3", "--work-dir", str(work_dir), *options],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kill_9_while_features_are_extracted(shapes, tmp_path):
+    """In both rounds, with workers; what was done is kept, and the end is the same."""
+    lines = (shapes / "train.txt").read_text().splitlines()
+    (tmp_path / "list.txt").write_text("\n".join(lines * 20))
+    config = tmp_path / "config.py"
+    config.write_text(CONFIG.format(shapes=shapes, ann_file=tmp_path / "list.txt"))
+    code, output = end(start(str(config), tmp_path / "at once"))
+    assert code == 0, output[-3000:]
+    work_dir = tmp_path / "killed"
+    status = work_dir / "clustering/features/status.npy"
+    for number in (0, 1):
+        key = work_dir / "clustering/features/key.json"
+        process = start(str(config), work_dir, "--resume")
+        while process.poll() is None:
+            if key.exists() and json.loads(key.read_text())["round"] == number:
+                done = np.count_nonzero(np.load(status))
+                if 0 < done < 220:
+                    break
+            time.sleep(0.01)
+        assert process.poll() is None, process.communicate()[0][-3000:]
+        kill(process)
+        assert 0 < np.count_nonzero(np.load(status)) < 220
+        assert (work_dir / "epoch_1.pth").exists() == (number == 1)
+    code, output = end(start(str(config), work_dir, "--resume"))
+    assert code == 0, output[-3000:]
+    first, second = (
+        torch.load(folder / "epoch_2.pth", weights_only=False)["state_dict"]
+        for folder in (tmp_path / "at once", work_dir)
+    )
+    assert_same(first, second)
