@@ -6,7 +6,7 @@
 _base_ = ["../_base_/models/cmac_r2plus1d-18_resnet9.py", "../_base_/default_runtime.py"]
 
 data_root = "data/sounding_shapes"
-batch_size = 64
+batch_size = 32
 epochs = 6
 visual_width = 8  # channels of the first stage, 64 in the paper
 audio_width = 16
