@@ -1,5 +1,6 @@
 # XDC on the built-in set of sounding shapes: networks, clips, optimiser and budget of CMAC's demo.
-# Six rounds of one epoch.
+# Four rounds of one epoch, the last of which goes on for two more: heads that begin anew would learn
+# nothing at the end of the falling learning rate.
 _base_ = ["cmac_sounding-shapes.py"]
 
 visual_width = 8  # channels of the first stage, 64 in the paper
@@ -23,6 +24,7 @@ custom_hooks = [
     dict(
         type="ClusteringHook",
         epochs_per_round=1,
+        num_rounds=4,
         batch_size=64,
         pca_dim=32,
         pipeline=[
