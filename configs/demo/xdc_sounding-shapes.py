@@ -1,6 +1,6 @@
 # XDC on the built-in set of sounding shapes: networks, clips, optimiser and budget of CMAC's demo.
-# Four rounds of one epoch, the last of which goes on for two more: heads that begin anew would learn
-# nothing at the end of the falling learning rate.
+# Four rounds of one epoch, the last of which goes on for two more: heads that begin anew would
+# learn nothing at the end of the falling learning rate.
 _base_ = ["cmac_sounding-shapes.py"]
 
 visual_width = 8  # channels of the first stage, 64 in the paper
