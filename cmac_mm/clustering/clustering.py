@@ -70,7 +70,7 @@ def cluster(
     stay empty; this is logged.
 
     Memory is that of the sample (twice that in double precision with PCA), of a few chunks, and of
-    12 bytes a row.
+    16 bytes a row.
 
     Args:
         source (FeatureSource): Features of N samples, the same on all ranks.

@@ -315,16 +315,16 @@ def run_python(code, **environ):
 HASH = """
 import hashlib, numpy as np
 from cmac_mm.clustering import FeatureSource, cluster
-features = np.random.default_rng(0).standard_normal((6000, 48)).astype(np.float32)
+features = np.random.default_rng(0).standard_normal((3000, 32)).astype(np.float32)
 for backend in ("faiss", "sklearn", "faiss", "sklearn"):
-    f = cluster(FeatureSource([features]), 50, seed=7, pca_dim=20, backend=backend)
+    f = cluster(FeatureSource([features]), 20, seed=7, pca_dim=10, backend=backend)
     found = b"".join(x.tobytes() for x in (f.labels, f.distances, f.centroids))
     print("found", hashlib.sha1(found).hexdigest())
 """
 
 
 def test_runs_with_several_threads_are_equal_bit_by_bit():
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "4")
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
     digests = [line for _ in range(2) for line in run_python(HASH, **threads)]
     assert len(digests) == 8
     assert len(set(digests)) == 2
@@ -358,7 +358,7 @@ def test_memory_is_that_of_a_chunk_not_of_the_file(tmp_path):
         features[start : start + len(part)] = np.roll(part, start // len(part), axis=1)
     del features
     (grown,) = run_python(MEMORY.format(path=str(path)), OMP_NUM_THREADS="1")
-    assert int(grown.split()[1]) < 40 * 1024  # KiB; a chunk of both takes 2 MiB, 12 bytes a row 3
+    assert int(grown.split()[1]) < 40 * 1024  # KiB; a chunk of both takes 2 MiB, 16 bytes a row 4
 
 
 FORK = """
@@ -385,5 +385,5 @@ print("found")
 
 def test_forked_workers_and_training_go_on_beside_it():
     """Faiss and torch each bring OpenMP, of whose threads a fork keeps none."""
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "3")
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
     assert run_python(FORK, **threads) == ["found"]
