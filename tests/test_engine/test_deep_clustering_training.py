@@ -179,8 +179,17 @@ def test_resumed_inside_a_round_goes_on_with_its_clusters(
     assert_same(state, resumed)
 
 
-@pytest.mark.parametrize("number", [0, 1])
-@pytest.mark.parametrize("where", ["features", "clusters", "record"])
+@pytest.mark.parametrize(
+    ("where", "number"),
+    [
+        ("features", 1),
+        ("clusters", 0),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (("features", 0), ("clusters", 1), ("record", 0), ("record", 1))
+        ),
+    ],
+)
 def test_killed_between_epochs_ends_the_same(
     clustering_config, whole, tmp_path, monkeypatch, number, where
 ):
@@ -230,6 +239,7 @@ def test_killed_between_epochs_ends_the_same(
             np.testing.assert_array_equal(value, record(tmp_path, n)[key])
 
 
+@pytest.mark.slow
 def test_new_run_in_an_old_folder_makes_its_own_features(clustering_config, whole, tmp_path):
     """Another seed: other weights, so nothing of the old run's features may serve."""
     cfg = clustering_config(tmp_path, **{"train_cfg.max_epochs": 1, "randomness.seed": 6})
