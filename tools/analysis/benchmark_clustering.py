@@ -85,13 +85,15 @@ def feature_file(num: int, channels: int, folder: Path | None) -> Iterator[Path]
         path = Path(temporary, "features.npy")
         generator = np.random.default_rng(0)
         centres = generator.standard_normal((CENTRES, channels), dtype=np.float32)
-        features = np.lib.format.open_memmap(path, "w+", np.float32, (num, channels))
-        for start in track(range(0, num, CHUNK), f"writing {needed / 1e9:.2f} GB"):
-            part = features[start : start + CHUNK]
-            part[:] = generator.standard_normal(part.shape, dtype=np.float32)
-            part += centres[generator.integers(CENTRES, size=len(part))]
-        features.flush()
-        del features, part
+        # Not through a memory map: its pages would count as memory of this process.
+        with path.open("wb") as file:
+            header = dict(descr="<f4", fortran_order=False, shape=(num, channels))
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in track(range(0, num, CHUNK), f"writing {needed / 1e9:.2f} GB"):
+                size = (min(CHUNK, num - start), channels)
+                part = generator.standard_normal(size, dtype=np.float32)
+                part += centres[generator.integers(CENTRES, size=len(part))]
+                file.write(part)
         yield path
 
 
