@@ -306,7 +306,6 @@ def run_python(code, **environ):
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert result.returncode == 0, result.stderr
     return [line for line in result.stdout.splitlines() if line.startswith("found")]

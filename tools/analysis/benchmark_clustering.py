@@ -4,15 +4,16 @@
     python tools/analysis/benchmark_clustering.py --num-samples 20000 --num-clusters 64  # to try
 
 Features are random, around 1000 centres, in a temporary file that is memory-mapped. Each size is
-clustered by `cmac_mm.clustering.cluster`; its pass over all rows is then timed once more by itself,
-the rest is the fit. Sizes above --num-samples are extrapolated from the largest one measured: the
-pass and the bytes a row grow with the rows, the fit does not, since it takes a sample.
+clustered by `cmac_mm.clustering.cluster`: a fit on a sample, then a pass that assigns all rows.
+Sizes above --num-samples are extrapolated from the largest one measured: the pass and the bytes a
+row grow with the rows, the fit does not.
 
-The pass is compared with two plain loops over the same chunks of the same file, in turns, the
+The assignment is compared with two plain loops over the same chunks of the same file, in turns, the
 fastest of three: numpy's products and argmin, and scikit-learn's `pairwise_distances_argmin`.
 
-Memory is the growth of the process's peak. The file has just been written, so that most of it is
-read from memory; from a disk, the time of reading it is added (what the last column holds).
+Memory is the growth of the process's peak over a first small clustering. The file has just been
+written, so that most of it is read from memory; from a disk, the time of reading it is added (what
+the last column holds).
 """
 
 import argparse
@@ -22,7 +23,7 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,13 +109,6 @@ def chunks(source: FeatureSource) -> Iterator[np.ndarray]:
         yield source.read(slice(start, start + CHUNK))
 
 
-def timed(function: Callable[[], object]) -> float:
-    """Seconds."""
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
-
-
 def peak_memory() -> float:
     """Of this process so far, GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -132,17 +126,9 @@ def growth(path: Path, args: argparse.Namespace) -> np.ndarray:
     measured = sorted({min(size, args.num_samples) for size in args.sizes})
     for size in sorted({*measured, *args.sizes}):
         if size in measured:
-            source = open_source(path, size)
-            start = time.perf_counter()
-            found = cluster(source, args.num_clusters, **options)
-            total = time.perf_counter() - start
-            whiten = found.whitening or np.asarray
-            assign = timed(
-                lambda source=source, whiten=whiten, found=found: [
-                    nearest_centroids(whiten(part), found.centroids) for part in chunks(source)
-                ]
-            )
-            largest, fit, memory = size, max(total - assign, 0.0), peak_memory() - before
+            found = cluster(open_source(path, size), args.num_clusters, **options)
+            fit, assign = found.fit_seconds, found.assign_seconds
+            largest, memory = size, peak_memory() - before
             seconds, how = assign, "measured"
         else:
             seconds = assign * size / largest
@@ -162,7 +148,7 @@ def growth(path: Path, args: argparse.Namespace) -> np.ndarray:
 
 
 def compare(path: Path, centroids: np.ndarray, args: argparse.Namespace) -> None:
-    """The pass over all rows against plain loops; without PCA, which is the same for all."""
+    """The assignment against plain loops; without PCA, which is the same for all."""
     source = open_source(path, min(args.compare_rows, args.num_samples))
     if centroids.shape[1] != source.dim:
         rows = np.linspace(0, len(source) - 1, len(centroids)).astype(int)
