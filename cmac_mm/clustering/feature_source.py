@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_ROWS = 1024  # between two releases; a row alone may map 64 KB of a file
+_FAR_ROWS = 16  # read between two releases; each may map up to 2 MB of the file around it
 
 
 class FeatureSource:
@@ -84,12 +84,14 @@ class FeatureSource:
     def _read(self, array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
         numbers = range(len(array))[rows] if isinstance(rows, slice) else rows
         part = np.empty((len(numbers), array.shape[1]), dtype=np.float32)
-        for start in range(0, len(part), _ROWS):
-            block = numbers[start : start + _ROWS]
-            if isinstance(block, range):
-                block = slice(block.start, block.stop, block.step)
-            part[start : start + _ROWS] = array[block]
+        near = isinstance(rows, slice) or len(rows) == 0 or np.ptp(rows) < 2 * len(rows)
+        if near:
+            part[:] = array[rows]
             _release(array)
+        else:
+            for start in range(0, len(part), _FAR_ROWS):
+                part[start : start + _FAR_ROWS] = array[rows[start : start + _FAR_ROWS]]
+                _release(array)
         squares = np.einsum("nd,nd->n", part, part)
         finite = np.isfinite(squares)
         if not finite.all():

@@ -208,6 +208,20 @@ def test_nearest_of_rows_that_are_much_alike(spread, length):
     np.testing.assert_allclose(distances, expected_distances, rtol=1e-5, atol=1e-7 * length)
 
 
+@pytest.mark.parametrize("offset", [0, 30])
+def test_nearest_of_rows_half_way_between_two(offset):
+    """What is nearer is a matter of the last bits, which float32 products get wrong."""
+    centroids = random_features(40, 64) + np.float32(offset)
+    pairs = np.random.default_rng(1).permuted(np.tile(np.arange(40), (500, 1)), axis=1)[:, :2]
+    features = centroids[pairs].mean(axis=1)
+    labels, distances = nearest_centroids(features, centroids)
+    expected, expected_distances = loop(features, centroids)
+    assert labels.tolist() == expected
+    np.testing.assert_allclose(distances, expected_distances, rtol=1e-5)
+    products = (centroids**2).sum(1) - 2 * features @ centroids.T
+    assert (products.argmin(1) != labels).any()  # or there would be nothing to see here
+
+
 def test_nearest_in_closed_form():
     corners = np.array([[0, 0], [4, 0], [0, 3]], np.float32)
     labels, distances = nearest_centroids(np.array([[4, 3], [2, 0], [0, 1]], np.float32), corners)
@@ -331,17 +345,19 @@ def test_runs_with_several_threads_are_equal_bit_by_bit():
 
 
 MEMORY = """
-import resource, sys
+import re
+from pathlib import Path
 import numpy as np
 from cmac_mm.clustering import FeatureSource, cluster
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # not getrusage's, which holds that of the parent
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 def run(features, pca_dim):
     found = cluster(FeatureSource([features, features]), 8, seed=0, pca_dim=pca_dim,
                     num_iterations=2, max_points_per_centroid=64, chunk_size=1024)
     assert len(found.labels) == len(features)
 features = np.load({path!r}, mmap_mode="r")
 run(np.array(features[:2000]), 16)  # what the libraries take
+Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is used now
 before = peak()
 run(features, None)
 run(features, 16)
@@ -349,6 +365,7 @@ print("found", peak() - before)
 """
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_is_that_of_a_chunk_not_of_the_file(tmp_path):
     path = tmp_path / "features.npy"
     features = np.lib.format.open_memmap(path, "w+", np.float32, (250_000, 256))  # 244 MiB
