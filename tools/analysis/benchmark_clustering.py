@@ -11,15 +11,15 @@ row grow with the rows, the fit does not.
 The assignment is compared with two plain loops over the same chunks of the same file, in turns, the
 fastest of three: numpy's products and argmin, and scikit-learn's `pairwise_distances_argmin`.
 
-Memory is the growth of the process's peak over a first small clustering. The file has just been
-written, so that most of it is read from memory; from a disk, the time of reading it is added (what
-the last column holds).
+Memory is the peak of the process less what it has after a first small clustering (Linux). The file
+has just been written, so that most of it is read from memory; from a disk, the time of reading it
+is added (what the last column holds).
 """
 
 import argparse
 import contextlib
 import io
-import resource
+import re
 import shutil
 import tempfile
 import time
@@ -109,9 +109,15 @@ def chunks(source: FeatureSource) -> Iterator[np.ndarray]:
         yield source.read(slice(start, start + CHUNK))
 
 
+def reset_peak() -> None:
+    """Let the peak of this process's memory be what it has now; Linux."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def peak_memory() -> float:
-    """Of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Of this process since then, GiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
 
 
 def growth(path: Path, args: argparse.Namespace) -> np.ndarray:
@@ -121,6 +127,7 @@ def growth(path: Path, args: argparse.Namespace) -> np.ndarray:
     options = dict(seed=0, pca_dim=args.pca_dim, backend=args.backend)
     with contextlib.redirect_stdout(io.StringIO()):
         cluster(open_source(path, 2 * CENTRES), min(64, args.num_clusters), **options)
+    reset_peak()
     before = peak_memory()
     largest, fit, assign, memory = 0, 0.0, 0.0, 0.0
     measured = sorted({min(size, args.num_samples) for size in args.sizes})
