@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -11,6 +12,9 @@ MEDIA = Path(__file__).resolve().parents[1] / "../shared/media"
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Processes that a test leaves behind are looked for in its process group: one for each worker.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.setpgid(0, 0)
 
 
 @pytest.fixture(scope="session")

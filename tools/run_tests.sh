@@ -11,4 +11,4 @@ python=$(bash "$root/tools/setup_env.sh")
 cd "$root"
 "$python" -m ruff check .
 "$python" -m ruff format --check .
-exec "$python" -m pytest -n 2 --dist loadfile -m "not slow" "$@"
+exec "$python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" "$@"
