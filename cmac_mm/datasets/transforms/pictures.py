@@ -138,7 +138,7 @@ class _Scaler:
             upright = (frame.height, frame.width)
             self.original_shape = upright if self.turns % 2 == 0 else upright[::-1]
         # Scaling first and converting then takes half the time of both in one. Plain averages over
-        # areas are faster on large pictures, but shapes that move flicker (and teach less).
+        # areas are faster on large pictures; the demo learned less from them in the runs we made.
         if frame.format.name == "yuv420p" and (frame.width, frame.height) != self._size:
             frame = self._scale.reformat(frame, *self._size, interpolation="BILINEAR", threads=1)
         return self._convert.reformat(
