@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+from io import FileIO
 from pathlib import Path
 
 import torch
@@ -17,15 +20,15 @@ class BadFileLog:
 
     Workers are processes, started before or after the place of the file is known, and may live on
     from epoch to epoch. So the place and the counts are in shared memory, and what a process has
-    to say goes into the file by single appending writes, one line ``path<TAB>reason`` a file. A
-    copy of a data set shares its log.
+    to say goes into the file in turn, by single appending writes, one line ``path<TAB>reason`` a
+    file. A copy of a data set shares its log.
     """
 
     def __init__(self) -> None:
         self._path = torch.zeros(_MAX_PATH, dtype=torch.uint8).share_memory_()
         self._counts = torch.zeros(_MAX_WORKERS, dtype=torch.int64).share_memory_()
         self._known: set[str] = set()
-        self._unwritten: list[str] = []
+        self._unwritten: dict[str, str] = {}
         self._read_to = 0
 
     def __deepcopy__(self, memo: dict) -> BadFileLog:
@@ -55,27 +58,42 @@ class BadFileLog:
         worker = get_worker_info()
         self._counts[0 if worker is None else (worker.id + 1) % _MAX_WORKERS] += 1
         path = self.path
-        if path is not None:
-            self._read(path)
-        new = filename not in self._known
-        if new:
-            self._known.add(filename)
-            self._unwritten.append(f"{filename}\t{' '.join(reason.split())}\n")
-        if path is not None and self._unwritten:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab", buffering=0) as file:
-                file.write("".join(self._unwritten).encode("utf-8", "surrogateescape"))
-            self._unwritten.clear()
+        if path is None:
+            return self._note(filename, reason)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            _lock(file)
+            self._read(file)
+            new = self._note(filename, reason)
+            if self._unwritten:
+                lines = [f"{name}\t{why}\n" for name, why in self._unwritten.items()]
+                file.write("".join(lines).encode("utf-8", "surrogateescape"))
+                self._unwritten.clear()
         return new
 
-    def _read(self, path: Path) -> None:
+    def _note(self, filename: str, reason: str) -> bool:
+        if filename in self._known:
+            return False
+        self._known.add(filename)
+        self._unwritten[filename] = " ".join(reason.split())
+        return True
+
+    def _read(self, file: FileIO) -> None:
         """Learn what others have written since the last time."""
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            file.seek(self._read_to)
-            text = file.read()
+        file.seek(self._read_to)
+        text = file.read()
         end = text.rfind(b"\n") + 1
         self._read_to += end
         for line in text[:end].decode("utf-8", "surrogateescape").splitlines():
-            self._known.add(line.split("\t")[0])
+            name = line.split("\t")[0]
+            self._known.add(name)
+            self._unwritten.pop(name, None)
+
+
+def _lock(file: FileIO) -> None:
+    """Keep others out until the file is closed; without locks, a line may be written twice."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
