@@ -37,6 +37,7 @@ def apply() -> None:
     _sync_only_norm_statistics()
     _resume_from_complete_checkpoints()
     _synchronise_batch_norm_on_cpu()
+    _copy_datasets_with_fresh_memory()
 
 
 def _require_cv2() -> None:
@@ -222,3 +223,21 @@ def _synchronise_batch_norm_on_cpu() -> None:
         return convert(module, implementation)
 
     mmengine.runner.runner.convert_sync_batchnorm = convert_anywhere
+
+
+def _copy_datasets_with_fresh_memory() -> None:
+    """Copy subsets of a dataset without what was copied before.
+
+    mmengine's memo of copies is a default argument and so lives on, with every copy ever made. It
+    knows objects by their address: where a dataset was, a transform of the next one may lie, and
+    its copy then is a dataset.
+    """
+    from mmengine.dataset import BaseDataset
+
+    copy_dataset = BaseDataset._copy_without_annotation
+
+    @functools.wraps(copy_dataset)
+    def copy_with_fresh_memory(dataset: BaseDataset, memo: dict | None = None) -> BaseDataset:
+        return copy_dataset(dataset, {} if memo is None else memo)
+
+    BaseDataset._copy_without_annotation = copy_with_fresh_memory

@@ -77,6 +77,25 @@ def test_mmaction2_integrates_with_a_function_that_numpy_dropped():
     assert ours.returncode == 0, ours.stderr
 
 
+def test_subsets_of_a_dataset_share_what_mmengine_copied_before():
+    """Also with datasets that are long gone: a transform may turn out to be a dataset."""
+    untouched, ours = run_untouched_and_with_compat(
+        "from mmengine.dataset import BaseDataset\n"
+        "class Step:\n"
+        "    def __call__(self, results): return results\n"
+        "class Listed(BaseDataset):\n"
+        "    def load_data_list(self): return [{}]\n"
+        "dataset = Listed(pipeline=[Step()])\n"
+        "steps = [dataset.get_subset([0]).pipeline.transforms[0] for _ in range(2)]\n"
+        "assert steps[0] is not steps[1], 'shared'\n"
+        "for _ in range(100):\n"
+        "    subset = Listed(pipeline=[Step() for _ in range(100)]).get_subset([0])\n"
+        "    assert all(type(step) is Step for step in subset.pipeline.transforms)\n"
+    )
+    assert "AssertionError: shared" in untouched.stderr
+    assert ours.returncode == 0, ours.stderr
+
+
 def test_mmengine_needs_pkg_resources_for_config_names(tmp_path):
     config = tmp_path / "config.py"
     config.write_text('_base_ = ["mmaction::_base_/default_runtime.py"]\n')
