@@ -122,7 +122,7 @@ def test_training_on_bad_files_alone_stops_with_an_error(tmp_path):
         },
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
     )
     assert result.returncode != 0
     pattern = (
