@@ -2,21 +2,17 @@
 
 import argparse
 import collections
-import importlib.util
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torchvision
+from tools_in_process import run_tool
 from torch import nn
 
 from cmac_mm.apis import convert_checkpoint
 from cmac_mm.models import AudioResNet, AVIDAudioNet, R2Plus1D
 from cmac_mm.utils import load_checkpoint, load_weights
-
-TOOL = Path(__file__).resolve().parents[2] / "tools/converters/convert_checkpoint.py"
 
 
 def randomise(module: nn.Module) -> nn.Module:
@@ -301,15 +297,11 @@ def test_what_does_not_match_is_listed(tmp_path):
     assert not (tmp_path / "out.pth").exists()
 
 
-def test_command(tmp_path, monkeypatch, capsys):
+def test_command(tmp_path, capsys):
     write_avid(tmp_path / "avid.pth")
-    spec = importlib.util.spec_from_file_location("convert_checkpoint", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(
-        sys, "argv", ["x", "avid", str(tmp_path / "avid.pth"), str(tmp_path / "ours.pth")]
+    run_tool(
+        "converters/convert_checkpoint.py", "avid", tmp_path / "avid.pth", tmp_path / "ours.pth"
     )
-    module.main()
     output = capsys.readouterr().out
     assert "visual_backbone: 201 entries" in output
     assert "audio_backbone: 54 entries" in output and "dropped: 12 entries" in output

@@ -1,17 +1,14 @@
 """Results of several checkpoints, splits and seeds in one table."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
 from PIL import Image
+from tools_in_process import run_tool
 
 from cmac_mm.evaluation import build_report, format_markdown, paper_results, save_result
 from cmac_mm.evaluation.report import RowKey
 
-TOOL = Path(__file__).resolve().parents[2] / "tools/report.py"
 UCF = RowKey("ucf101-finetune", "cmac-32x128", "top1")
 
 
@@ -136,13 +133,9 @@ def test_markdown():
     assert "1. Min et al. 2021 (CMAC), table 4" in lines
 
 
-def test_tool(tmp_path, monkeypatch, capsys):
-    spec = importlib.util.spec_from_file_location("tools_report", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path)])
+def test_tool(tmp_path, capsys):
     with pytest.raises(SystemExit, match="no results"):
-        module.main()
+        run_tool("report.py", tmp_path)
     for number, seed in ((1, 3), (2, 4)):
         save_result(
             tmp_path / f"run{number}/ucf101-finetune.json",
@@ -154,8 +147,7 @@ def test_tool(tmp_path, monkeypatch, capsys):
             seed=seed,
         )
     run, out = tmp_path / "run1", tmp_path / "out"
-    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path), str(run), "--out", str(out)])
-    module.main()
+    run_tool("report.py", tmp_path, run, "--out", out)
     text = (out / "report.md").read_text()
     assert "| 65.0 ± 7.1, 2 seeds (1 of 3 splits) | CMAC 90.3" in text
     assert text in capsys.readouterr().out

@@ -1,31 +1,22 @@
 """tools/analysis/cluster_page.py as a user runs it, and its page in a real browser."""
 
-import importlib.util
 import json
 import os
 import re
 import shutil
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tools_in_process import run_tool
 
 from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
 from cmac_mm.evaluation import purity_table
 from cmac_mm.visualization import choose_clusters, nearest_rows, read_clip
 
-TOOL = Path(__file__).resolve().parents[2] / "tools/analysis/cluster_page.py"
 NUM_CLUSTERS = 6
-
-
-def run(*args):
-    spec = importlib.util.spec_from_file_location("cluster_page", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(TOOL), *map(str, args)])
-        spec.loader.exec_module(tool)
-        tool.main()
+run = partial(run_tool, "analysis/cluster_page.py")
 
 
 @pytest.fixture(scope="module")

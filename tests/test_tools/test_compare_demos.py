@@ -1,14 +1,13 @@
 """The table of methods on the built-in set."""
 
-import importlib.util
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+from tools_in_process import run_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools/analysis/compare_demos.py"
+run = partial(run_tool, "analysis/compare_demos.py")
 
 
 def write(folder: Path, seed: int, share: float, test: int = 512, rows=("visual", "audio")) -> Path:
@@ -22,20 +21,7 @@ def write(folder: Path, seed: int, share: float, test: int = 512, rows=("visual"
     return folder
 
 
-@pytest.fixture
-def run(monkeypatch):
-    spec = importlib.util.spec_from_file_location("compare_demos", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def call(*args: str) -> None:
-        monkeypatch.setattr(sys, "argv", ["compare_demos.py", *args])
-        module.main()
-
-    return call
-
-
-def test_means_and_spreads(tmp_path, run, capsys):
+def test_means_and_spreads(tmp_path, capsys):
     a = [write(tmp_path / f"a{seed}", seed, share) for seed, share in enumerate((0.5, 0.7))]
     b = write(tmp_path / "b0", 0, 0.6, rows=("audio",))
     run(f"A={a[0]},{a[1]}", f"B={b}", "--out", str(tmp_path / "table.md"))
@@ -51,13 +37,13 @@ def test_means_and_spreads(tmp_path, run, capsys):
 @pytest.mark.parametrize(
     ("seed", "test", "message"), [(0, 512, "a seed twice"), (1, 100, "different numbers")]
 )
-def test_what_cannot_be_compared(tmp_path, run, seed, test, message):
+def test_what_cannot_be_compared(tmp_path, seed, test, message):
     a, b = write(tmp_path / "a", 0, 0.5), write(tmp_path / "b", seed, 0.5, test)
     with pytest.raises(ValueError, match=message):
         run(f"A={a},{b}")
 
 
-def test_missing_results(tmp_path, run):
+def test_missing_results(tmp_path):
     for arg, message in ((f"A={tmp_path}", "does not exist"), ("A", "expected NAME=")):
         with pytest.raises(SystemExit, match=message):
             run(arg)

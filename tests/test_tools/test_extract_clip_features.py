@@ -1,12 +1,12 @@
 """tools/extract_clip_features.py on real clips, as a user runs it, and MMAction2's BMN on them."""
 
-import importlib.util
 import json
 import re
 import shutil
 import subprocess
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -18,13 +18,13 @@ from mmaction.registry import MODELS
 from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from tools_in_process import run_tool
 
 from cmac_mm.datasets import AudioVisualDataset
 from cmac_mm.evaluation import ClipStream, find_test_pipeline
 from cmac_mm.utils import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools/extract_clip_features.py"
 README = ROOT / "configs/localisation/README.md"
 CONFIG = "cmac_mm::demo/cmac_sounding-shapes.py"  # thin: 64 and 128 channels, clips of 1 s
 CLIPS = (
@@ -33,15 +33,7 @@ CLIPS = (
     "kinetics/bungee_jumping/dAeUFSdYG1I_000010_000020.mp4",
     "torchvision_videos/v_SoccerJuggling_g23_c01.avi",
 )
-
-
-def run(*args):
-    spec = importlib.util.spec_from_file_location("extract_clip_features", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(TOOL), *map(str, args)])
-        spec.loader.exec_module(tool)
-        tool.main()
+run = partial(run_tool, "extract_clip_features.py")
 
 
 @pytest.fixture(scope="module")

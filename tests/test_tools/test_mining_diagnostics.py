@@ -1,29 +1,19 @@
 """tools/analysis/mining_diagnostics.py as a user runs it, on banks made to know the classes."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tools_in_process import run_tool
 
 from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
 from cmac_mm.evaluation import mean_dot_product, positive_precision
 from cmac_mm.models.memories import mine_positives
 
-TOOL = Path(__file__).resolve().parents[2] / "tools/analysis/mining_diagnostics.py"
-
-
-def run(*args):
-    spec = importlib.util.spec_from_file_location("mining_diagnostics", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(TOOL), *map(str, args)])
-        spec.loader.exec_module(tool)
-        tool.main()
+run = partial(run_tool, "analysis/mining_diagnostics.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Fine-tuning and testing on real UCF101 clips with a thin network, as a user runs it."""
 
-import importlib.util
 import json
 import os
 import pickle
@@ -15,6 +14,7 @@ from mmaction.registry import MODELS
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from tools_in_process import run_tool
 
 import cmac_mm
 from cmac_mm.utils import load_checkpoint
@@ -214,15 +214,7 @@ def test_a_missing_video_is_an_error_that_names_it(folder):
 
 
 def run_splits_here(folder, *args):
-    """The tool in this process, which saves starting another one."""
-    spec = importlib.util.spec_from_file_location("run_splits", ROOT / "tools/run_splits.py")
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("SPLIT", "1")
-        patch.setattr(sys, "argv", ["run_splits.py", *map(str, args)])
-        spec.loader.exec_module(tool)
-        tool.main()
+    run_tool("run_splits.py", *args, cwd=folder, SPLIT="1")
 
 
 def test_finished_splits_are_kept_and_never_mixed(folder, capfd):

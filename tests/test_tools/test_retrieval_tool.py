@@ -1,10 +1,10 @@
 """tools/retrieval.py on real UCF101 clips with a thin network, as a user runs it."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import torch
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 from PIL import Image
+from tools_in_process import run_tool
 
 import cmac_mm
 
@@ -51,17 +52,7 @@ def run_on_two_ranks(*args, cwd):
     assert result.returncode == 0, result.stdout
 
 
-def run(*args, cwd):
-    """The tool in this process, which saves starting another one."""
-    spec = importlib.util.spec_from_file_location("retrieval_tool", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.setenv("LOCAL_RANK", "0")
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        patch.setattr("sys.argv", [str(TOOL), *map(str, args)])
-        spec.loader.exec_module(tool)
-        tool.main()
+run = partial(run_tool, "retrieval.py", LOCAL_RANK="0", CUDA_VISIBLE_DEVICES="")
 
 
 def options(**more):

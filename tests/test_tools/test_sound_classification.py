@@ -1,12 +1,12 @@
 """tools/sound_classification.py and fine-tuning on real ESC-10 recordings, with thin networks."""
 
 import csv
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -19,6 +19,7 @@ from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
+from tools_in_process import run_tool
 from torchvision.models.resnet import BasicBlock, ResNet
 
 import cmac_mm
@@ -63,17 +64,7 @@ def run_on_two_ranks(*args, cwd):
     assert result.returncode == 0, result.stdout
 
 
-def run(*args, cwd):
-    """The tool in this process, which saves starting another one."""
-    spec = importlib.util.spec_from_file_location("sound_classification_tool", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.setenv("LOCAL_RANK", "0")
-        patch.setenv("CUDA_VISIBLE_DEVICES", "")
-        patch.setattr("sys.argv", [str(TOOL), *map(str, args)])
-        spec.loader.exec_module(tool)
-        tool.main()
+run = partial(run_tool, "sound_classification.py", LOCAL_RANK="0", CUDA_VISIBLE_DEVICES="")
 
 
 def options(**more):

@@ -1,6 +1,5 @@
 """tools/train.py, tools/test.py and the launch scripts, as a user runs them."""
 
-import importlib.util
 import os
 import pickle
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from tools_in_process import load_tool
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests/tiny"
@@ -41,13 +41,6 @@ def run(*command, cwd, **env):
 
 def run_tool(name, *args, cwd, **env):
     return run(sys.executable, ROOT / "tools" / name, *args, cwd=cwd, **env)
-
-
-def load_tool(name):
-    spec = importlib.util.spec_from_file_location(f"tools_{name}", ROOT / f"tools/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +106,7 @@ def merged(monkeypatch, *args, **fields):
     """The config after train.py has merged its command line."""
     monkeypatch.setattr(sys, "argv", ["train.py", str(TINY / "tiny_config.py"), *args])
     monkeypatch.setenv("LOCAL_RANK", "0")
-    train = load_tool("train")
+    train = load_tool("train.py")
     cfg = train.load_config(TINY / "tiny_config.py") if not fields else Config(fields)
     train.merge_args(cfg, train.parse_args())
     return cfg
