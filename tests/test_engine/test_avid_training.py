@@ -39,8 +39,8 @@ def test_resumed_run_is_the_same_to_the_last_bit(cma_config, tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_are_as_one_process(shapes, tmp_path):
-    """With encoders in float64 and no batch norm over the three embeddings of the last batch:
-    rounding must not grow over the steps into what is tested."""
+    """In float64, where what differs is the mathematics and not the rounding; and without batch
+    norm over the three embeddings of the last batch, in which even that grows to 1e-7."""
     options = {
         "method": "avid-cma",
         "sync_bn": "torch",
@@ -57,10 +57,10 @@ def test_two_ranks_are_as_one_process(shapes, tmp_path):
     for index, (loss, files) in enumerate(steps):
         parts = [rank["steps"][index] for rank in ranks]
         assert [file for _, part in parts for file in part] == files
-        assert abs(parts[0][0] - loss) < 1e-5 * max(1, loss), index
+        assert abs(parts[0][0] - loss) < 1e-9 * max(1, loss), index
     for key in STATE:
         for rank in ranks:
-            torch.testing.assert_close(rank["state"][key], state[key], rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(rank["state"][key], state[key], rtol=1e-6, atol=1e-9)
         assert torch.equal(ranks[0]["state"][key], ranks[1]["state"][key]), key
 
 

@@ -84,6 +84,11 @@ def test_resumed_run_mines_when_the_whole_one_does(config, shapes, tmp_path):
     assert_same(state, resumed)
 
 
+def test_mining_is_not_timed_as_loading(config, tmp_path):
+    hooks = [type(hook).__name__ for hook in Runner.from_cfg(config(tmp_path, **options())).hooks]
+    assert hooks.index("CrossModalAgreementHook") < hooks.index("IterTimerHook")
+
+
 def test_positives_are_those_of_the_banks_at_that_time(config, shapes, tmp_path):
     cfg = config(tmp_path, **options())
     train(cfg, stop_after=15)  # the fourth epoch has mined, but not yet made a step

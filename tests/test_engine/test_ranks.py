@@ -11,17 +11,11 @@ import torch
 from training import make_config, train
 
 HERE = Path(__file__).resolve().parent
-# Even batches; a last one of 2 + 1 on two ranks; updates every other step, with four a batch: over
-# two, batch norm lets the float32 rounding of the losses grow past the bound within 20 steps.
+# Even batches; a last one of 2 + 1 on two ranks; updates every other step.
 CASES = {
     "even": dict(),
     "uneven": {"batch": 4, "videos": 7, "train_cfg.max_epochs": 10},
-    "accumulated": {
-        "batch": 4,
-        "videos": 8,
-        "train_cfg.max_epochs": 10,
-        "optim_wrapper.accumulative_counts": 2,
-    },
+    "accumulated": {"optim_wrapper.accumulative_counts": 2},
 }
 
 
@@ -42,7 +36,7 @@ def on_two_ranks(options, folder):
     ["uneven", *(pytest.param(case, marks=pytest.mark.slow) for case in ("even", "accumulated"))],
 )
 def test_same_losses_and_queues_as_one_process(case, shapes, tmp_path):
-    """With encoders in float64: rounding must not grow over the steps into what is tested."""
+    """In float64, where what differs after 20 steps is the mathematics and not the rounding."""
     options = {
         "sync_bn": "torch",
         "optim_wrapper.optimizer": dict(type="SGD", lr=0.001, momentum=0.9, _delete_=True),
@@ -64,11 +58,11 @@ def test_same_losses_and_queues_as_one_process(case, shapes, tmp_path):
     for index, (loss, files) in enumerate(steps):
         parts = [rank["steps"][index] for rank in ranks]
         assert [file for _, part in parts for file in part] == files
-        assert abs(parts[0][0] - loss) < 1e-5 * max(1, loss), index
+        assert abs(parts[0][0] - loss) < 1e-9 * max(1, loss), index
     for rank in ranks:
         for key, value in state.items():
             exact = key.startswith("queues") and not key.endswith("keys")
-            tolerance = dict(rtol=0, atol=0) if exact else dict(rtol=1e-3, atol=1e-4)
+            tolerance = dict(rtol=0, atol=0) if exact else dict(rtol=1e-6, atol=1e-9)
             torch.testing.assert_close(rank["state"][key], value, **tolerance, msg=key)
 
 

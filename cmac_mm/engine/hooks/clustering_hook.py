@@ -65,7 +65,7 @@ class ClusteringHook(Hook):
             are not of the right kind.
     """
 
-    priority = "LOW"  # after hooks that check the run
+    priority = "ABOVE_NORMAL"  # before the timer, to which this would be slow loading
 
     def __init__(
         self,

@@ -45,6 +45,8 @@ class CrossModalAgreementHook(Hook):
             positives.
     """
 
+    priority = "ABOVE_NORMAL"  # before the timer, to which this would be slow loading
+
     def __init__(
         self,
         start_epoch: int = 0,
