@@ -173,7 +173,7 @@ class _Pictures:
             format="yuv420p",
             dst_colorspace="SMPTE170M",
             dst_color_range="MPEG",
-            interpolation="AREA",
+            interpolation="BILINEAR",
             threads=1,
         ).to_ndarray()
         for time in times:
