@@ -6,6 +6,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from .feature_map import run_encoder
 from .layers import global_average_pool
 
 _INPUT_KEYS = {"visual": "imgs", "audio": "audio"}
@@ -49,7 +50,7 @@ class FeatureExtractor(BaseModel):
     """One encoder that gives features of videos or recordings, and nothing else.
 
     Args:
-        backbone (dict): Any backbone that returns one feature map (of several, the last counts).
+        backbone (dict): Any backbone, see :func:`run_encoder`.
         modality (str): ``'visual'`` (reads the input ``imgs``) or ``'audio'`` (reads ``audio``).
         pooling (str): How a feature map becomes a vector, see :func:`pool_feature_map`.
             Default: ``'avg'``.
@@ -133,9 +134,7 @@ class FeatureExtractor(BaseModel):
                 f"got shape {tuple(x.shape)}"
             )
         num_clips = x.shape[1] if x.ndim == num_axes + 1 else 1
-        feature_map = self.backbone(x.flatten(0, 1) if x.ndim == num_axes + 1 else x)
-        if not isinstance(feature_map, Tensor):
-            feature_map = feature_map[-1]
+        feature_map = run_encoder(self.backbone, x.flatten(0, 1) if x.ndim == num_axes + 1 else x)
         features = pool_feature_map(feature_map, self.pooling).float()
         if self.normalize_clips:
             features = F.normalize(features, dim=1)

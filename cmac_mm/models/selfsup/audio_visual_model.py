@@ -8,6 +8,8 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from ..feature_map import run_encoder
+
 _INPUT_KEYS = {"visual": "imgs", "audio": "audio"}
 _NUM_AXES = {"visual": 5, "audio": 4}
 
@@ -43,6 +45,7 @@ class AudioVisualModel(BaseModel):
             )
         for name in self.modalities:
             self.add_module(f"{name}_backbone", MODELS.build(backbones[name]))
+        self.channels: dict[str, int]  # of each encoder's feature map; set by the methods
 
     def forward(
         self,
@@ -109,9 +112,17 @@ class AudioVisualModel(BaseModel):
         return clips, counts.pop()
 
     def _encode(self, modality: str, x: Tensor) -> Tensor:
-        """Last feature map of one modality's encoder."""
-        feature_map = getattr(self, f"{modality}_backbone")(x)
-        return feature_map if isinstance(feature_map, Tensor) else feature_map[-1]
+        """Last feature map of one encoder."""
+        backbone = getattr(self, f"{modality}_backbone")
+        feature_map = run_encoder(backbone, x)
+        found, told = feature_map.shape[1], self.channels[modality]
+        if found != told:
+            option = f"{modality.removesuffix('_2')}_channels"
+            raise ValueError(
+                f"{type(backbone).__name__} returned a feature map of {found} channels, shape "
+                f"{tuple(feature_map.shape)}: set {option}={found}, it is {told}"
+            )
+        return feature_map
 
     def _sample_idx(self, data_samples: list[ActionDataSample] | None, batch_size: int) -> Tensor:
         """Row numbers of the batch's videos `(B,)`."""

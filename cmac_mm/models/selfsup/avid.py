@@ -114,9 +114,10 @@ class AVID(AudioVisualModel):
         self.weights = weights
         self.num_negatives = num_negatives
         self.num_agreement_negatives = num_agreement_negatives
+        self.channels = {"visual": visual_channels, "audio": audio_channels}
         self.projections = nn.ModuleDict()
         self.banks = nn.ModuleDict()
-        for name, channels in (("visual", visual_channels), ("audio", audio_channels)):
+        for name, channels in self.channels.items():
             self.projections[name] = ProjectionHead(
                 channels,
                 hidden_channels,

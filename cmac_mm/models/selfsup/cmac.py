@@ -68,6 +68,9 @@ class CMAC(AudioVisualModel):
         super().__init__(visual_backbone, audio_backbone, data_preprocessor, init_cfg)
         self.neck = MODELS.build(neck)
         self.head = MODELS.build(head)
+        self.channels = {
+            name: getattr(self.neck, f"{name}_filter")[0].in_channels for name in self.modalities
+        }
         self.grad_norm_interval = grad_norm_interval
         self._steps = 0
 

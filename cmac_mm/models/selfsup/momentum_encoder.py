@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmengine import dist
 from torch import Tensor
 
+from ..feature_map import run_encoder
 from ..layers import global_average_pool
 from ..memories import gather_batch
 
@@ -80,7 +81,7 @@ class MomentumEncoder(nn.Module):
             order = torch.randperm(sum(counts), device=inputs.device)
             dist.broadcast(order, src=0)
             inputs = gather_batch(inputs, sizes)[order.split(list(counts))[rank]]
-        kernel = global_average_pool(self.filter_branch(self.backbone(inputs)))
+        kernel = global_average_pool(self.filter_branch(run_encoder(self.backbone, inputs)))
         keys = gather_batch(F.normalize(self.projection(kernel).float(), dim=1), sizes)
         if shuffled:
             keys = keys[order.argsort()]
