@@ -16,14 +16,16 @@ from mmaction.registry import DATASETS, METRICS
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from cmac_mm.apis import init_model
+from cmac_mm.datasets import AudioVisualDataset, RetrievalDataset
 from cmac_mm.evaluation import cached_features, nearest_neighbours, save_result
-from cmac_mm.utils import load_config, load_weights, setup_launcher, shut_down
+from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
 from cmac_mm.visualization import NeighbourRow, middle_frame, neighbour_sheet
 
 
@@ -87,8 +89,6 @@ def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]
 
 def score(cfg: Config, features: dict[str, Tensor], files: list[str], num_gallery: int) -> dict:
     """The config's metric on features that are there."""
-    if "label" not in features:
-        raise ValueError("the lists have no labels: expected lines 'path label'")
     field = cfg.test_evaluator.feature
     metric = METRICS.build(cfg.test_evaluator)
     samples = [
@@ -139,7 +139,7 @@ def draw_sheet(
     x, labels = features[cfg.test_evaluator.feature], features["label"].tolist()
     classes: list[str] = []
     if cfg.get("class_file") and Path(cfg.class_file).is_file():
-        classes = Path(cfg.class_file).read_text(encoding="utf-8").splitlines()
+        classes = read_classes(cfg.class_file)
     num_query = len(files) - num_gallery
     chosen = np.linspace(0, num_query - 1, min(args.sheet_queries, num_query)).round().astype(int)
     found, similarities = nearest_neighbours(
@@ -163,9 +163,10 @@ def draw_sheet(
     return path
 
 
-def report(cfg: Config, args: argparse.Namespace, features: dict[str, Tensor]) -> None:
+def report(
+    cfg: Config, args: argparse.Namespace, features: dict[str, Tensor], dataset: RetrievalDataset
+) -> None:
     """Score, print, write and draw."""
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
     files = [dataset.get_data_info(row)["filename"] for row in range(len(dataset))]
     num_gallery = len(dataset.datasets[0])
     metrics = score(cfg, features, files, num_gallery)
@@ -201,9 +202,14 @@ def main() -> None:
     setup_launcher(cfg, args.launcher)
     if args.launcher != "none" and not is_distributed():
         init_dist(args.launcher)
+    init_default_scope(cfg.get("default_scope", "mmaction"))
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    for part in dataset.datasets:
+        if isinstance(part, AudioVisualDataset):  # MMAction2's own always have labels
+            part.check_labels()
     features = compute_features(cfg, args)
     if is_main_process():
-        report(cfg, args, features)
+        report(cfg, args, features, dataset)
     shut_down()
 
 

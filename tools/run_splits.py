@@ -12,7 +12,7 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 
 from cmac_mm.evaluation import save_result
-from cmac_mm.utils import load_config
+from cmac_mm.utils import load_config, read_json
 from cmac_mm.utils.files import write_text
 
 TOOLS = Path(__file__).resolve().parent
@@ -99,7 +99,9 @@ def check_settings(args: argparse.Namespace, configs: dict[int, Config]) -> None
     }
     path = args.work_dir / "settings.json"
     if path.is_file():
-        old = json.loads(path.read_text(encoding="utf-8"))
+        old = read_json(path)
+        if not isinstance(old, dict) or not settings.keys() <= old.keys():
+            raise ValueError(f"{path}: expected {', '.join(settings)}, as this tool writes it")
         changed = [key for key in ("encoder", "seed", "gpus") if old[key] != settings[key]]
         if any(
             old["config"].get(split, text) != text for split, text in settings["config"].items()
@@ -134,7 +136,7 @@ def run_split(args: argparse.Namespace, split: int, cfg: Config) -> dict:
     path = folder / f"{cfg.default_hooks.result.benchmark}.json"
     if path.is_file():
         print(f"split {split} is done: {path}")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     options = ["--work-dir", str(folder)]
     if raw := options_of_split(args, split):
         options += ["--cfg-options", *raw]
@@ -146,7 +148,7 @@ def run_split(args: argparse.Namespace, split: int, cfg: Config) -> dict:
         call(split, "train", [args.config, *gpus], args.gpus, ["--resume", *seed, *options])
     # The last epoch: nothing is chosen on the test videos.
     call(split, "test", [args.config, last.read_text(), *gpus], args.gpus, options)
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def print_table(results: dict[int, dict], mean: dict[str, float]) -> None:

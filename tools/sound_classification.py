@@ -19,6 +19,7 @@ from mmaction.registry import DATASETS
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from rich.console import Console
 from rich.progress import track
@@ -35,7 +36,7 @@ from cmac_mm.evaluation import (
     classify_folds,
     save_result,
 )
-from cmac_mm.utils import load_config, load_weights, setup_launcher, shut_down
+from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
 from cmac_mm.visualization import confusion_picture
 
 CLASSIFIERS = {"linear": LinearClassifier, "svm": SVMClassifier}
@@ -99,12 +100,9 @@ def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]
         print(f"no checkpoint: random weights of seed {args.seed}")
     torch.backends.cudnn.deterministic = True
     cache_dir = args.cache_dir or args.work_dir / "features"
-    features = cached_features(
+    return cached_features(
         model, cfg.test_dataloader, cache_dir, dict(model=cfg.model), fields=["audio_feature"]
     )
-    if "label" not in features:
-        raise ValueError("the lists have no labels: expected lines 'path label'")
-    return features
 
 
 def read_folds(dataset: AudioClipDataset) -> np.ndarray:
@@ -122,17 +120,21 @@ def read_folds(dataset: AudioClipDataset) -> np.ndarray:
     return np.array([info["fold"] for info in infos])
 
 
-def read_classes(evaluation: Mapping, labels: np.ndarray) -> list[str]:
-    """Names of the classes: the lines of the class file, or numbers where none is given."""
+def class_names(evaluation: Mapping, dataset: AudioClipDataset) -> list[str]:
+    """The lines of the class file, or numbers where none is given; no label may be beyond."""
     if evaluation.get("class_file") is None:
-        return [str(label) for label in range(int(labels.max()) + 1)]
+        dataset.check_labels()
+        labels = [dataset.get_data_info(row)["label"] for row in range(len(dataset))]
+        return [str(label) for label in range(max(labels) + 1)]
     path = Path(evaluation["class_file"])
     if not path.is_file():
         raise ValueError(
             f"evaluation.class_file: {path} does not exist; give the file with one class name a "
             "line, or None"
         )
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    classes = read_classes(path)
+    dataset.check_labels(len(classes))
+    return classes
 
 
 def print_table(result: FoldsResult, names: list[str], title: str) -> None:
@@ -155,12 +157,16 @@ def print_table(result: FoldsResult, names: list[str], title: str) -> None:
         print(f"note: {note}")
 
 
-def report(cfg: Config, args: argparse.Namespace, features: dict[str, Tensor]) -> None:
+def report(
+    cfg: Config,
+    args: argparse.Namespace,
+    features: dict[str, Tensor],
+    dataset: AudioClipDataset,
+    classes: list[str],
+) -> None:
     """Train, score, print, write and draw."""
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
     x, labels = features["audio_feature"].numpy(), features["label"].flatten().numpy()
     folds, evaluation = read_folds(dataset), cfg.evaluation
-    classes = read_classes(evaluation, labels)
     names = [Path(path).stem for path in dataset.ann_files]
     for kind in CLASSIFIERS if args.classifier == "both" else [args.classifier]:
         options = dict(evaluation[kind])
@@ -214,12 +220,15 @@ def main() -> None:
     setup_launcher(cfg, args.launcher)
     if args.launcher != "none" and not is_distributed():
         init_dist(args.launcher)
+    init_default_scope(cfg.get("default_scope", "mmaction"))
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    classes = class_names(cfg.evaluation, dataset)
     features = compute_features(cfg, args)
     reports = is_main_process()
     # Training may take longer than ranks wait for each other.
     shut_down()
     if reports:
-        report(cfg, args, features)
+        report(cfg, args, features, dataset, classes)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mmaction.registry import DATASETS
 
@@ -28,9 +28,12 @@ class AudioClipDataset(AudioVisualDataset):
             it by another one in training. Defaults to ``'raise'``: labelled sets are small and
             complete.
         test_mode (bool): Whether this is a validation or test set. Defaults to False.
+        num_classes (int, optional): Number of classes: each line needs a label below it. Defaults
+            to None: not checked.
 
     Raises:
-        ValueError: A line of a list cannot be understood, or an argument is wrong.
+        ValueError: A line of a list cannot be understood, its label is not one of the classes, or
+            an argument is wrong.
         MediaError: At loading, a file cannot be read.
     """
 
@@ -41,6 +44,7 @@ class AudioClipDataset(AudioVisualDataset):
         data_prefix: dict | None = None,
         on_error: str = "raise",
         test_mode: bool = False,
+        num_classes: int | None = None,
     ) -> None:
         self.ann_files = [ann_file] if isinstance(ann_file, str) else list(ann_file)
         if not self.ann_files:
@@ -51,14 +55,27 @@ class AudioClipDataset(AudioVisualDataset):
             data_prefix=dict(video=(data_prefix or {}).get("audio", "")),
             on_error=on_error,
             test_mode=test_mode,
+            num_classes=num_classes,
         )
 
     def load_data_list(self) -> list[dict]:
         """Read all lists."""
-        all_files, data_list = self.ann_file, []
-        for fold, ann_file in enumerate(self.ann_files, start=1):
-            # One at a time, so that complaints name the list they are about.
-            self.ann_file = ann_file
+        data_list = []
+        for fold in self._each_list():
             data_list += [{**info, "fold": fold} for info in super().load_data_list()]
-        self.ann_file = all_files
         return [{**info, "row": row} for row, info in enumerate(data_list)]
+
+    def check_labels(self, num_classes: int | None = None) -> None:
+        """Check the labels of all lists, see :meth:`AudioVisualDataset.check_labels`."""
+        for _ in self._each_list():
+            super().check_labels(num_classes)
+
+    def _each_list(self) -> Iterator[int]:
+        """Folds, with their list as the one to be read, so that complaints name it."""
+        all_files = self.ann_file
+        try:
+            for fold, ann_file in enumerate(self.ann_files, start=1):
+                self.ann_file = ann_file
+                yield fold
+        finally:
+            self.ann_file = all_files

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from logging import WARNING
 
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
-from mmengine.fileio import list_from_file
+from mmengine.fileio import get as get_file
 from mmengine.logging import print_log
 
-from ..utils import seed_all
+from ..utils import BLANKS, seed_all
+from ..utils.read import decode_text, split_lines
 from .av_reader import MediaError
 from .bad_files import BadFileLog
 from .guarded import Guard, ProcessLost
@@ -26,6 +27,8 @@ class AudioVisualDataset(BaseActionDataset):
 
     The text is UTF-8, with or without a byte order mark, of any system's line ends. The label is a
     whole number after spaces or a tab; with it the path may hold spaces. Empty lines are skipped.
+    Where the number of classes is said (``num_classes``, or ``classes`` in ``metainfo``), each line
+    needs a label below it.
     A sample holds ``filename``, ``label`` if there is one, and ``sample_idx``, the row among the
     lines that are not empty, counted from 0; it stays the same in subsets. Whether a file is there
     shows when it is loaded.
@@ -43,8 +46,9 @@ class AudioVisualDataset(BaseActionDataset):
     Args:
         ann_file (str): Path of the list.
         pipeline (list[dict | Callable]): Transforms.
-        data_prefix (dict): ``video``: folder or address that paths in the list are relative to.
-            Defaults to ``dict(video='')``.
+        data_prefix (dict): ``video``: folder or address that paths in the list are relative to;
+            whole paths and addresses (``s3://...``) stay as they are. Defaults to
+            ``dict(video='')``.
         backend_args (dict, optional): Storage of the list where it is not local, as in mmengine's
             ``fileio``; ``OpenAudioVisual`` has its own. Defaults to None.
         on_error (str): ``'replace'`` or ``'raise'``. Defaults to ``'replace'``.
@@ -53,10 +57,11 @@ class AudioVisualDataset(BaseActionDataset):
         time_limit (float, optional): Seconds that loading a sample may take; Linux only. Defaults
             to None: no limit, and no child process.
         test_mode (bool): Whether this is a validation or test set. Defaults to False.
-        **kwargs: Of MMAction2's ``BaseActionDataset``.
+        **kwargs: Of MMAction2's ``BaseActionDataset``, such as ``num_classes``.
 
     Raises:
-        ValueError: A line of the list cannot be understood, or an argument is wrong.
+        ValueError: A line of the list cannot be understood, its label is not one of the classes, or
+            an argument is wrong.
         RuntimeError: At loading, when ``max_refetch`` samples in a row are refused.
     """
 
@@ -90,34 +95,54 @@ class AudioVisualDataset(BaseActionDataset):
     def load_data_list(self) -> list[dict]:
         """Read the list."""
         prefix = self.data_prefix.get("video") or ""
+        num_classes = self.num_classes or len(self.metainfo.get("classes", ())) or None
         data_list = []
-        for number, line in enumerate(self._lines(), start=1):
-            if line.strip():
-                info = self._parse(line.strip(), number)
-                if prefix and not info["filename"].startswith("/"):
-                    info["filename"] = f"{prefix.rstrip('/')}/{info['filename']}"
-                data_list.append({**info, "row": len(data_list)})
+        for number, line in self.list_lines():
+            info = self._parse(line, number)
+            if num_classes is not None:
+                self._check_label(info, number, num_classes)
+            if prefix and not (info["filename"].startswith("/") or is_address(info["filename"])):
+                info["filename"] = f"{prefix.rstrip('/')}/{info['filename']}"
+            data_list.append({**info, "row": len(data_list)})
         if not data_list:
             raise ValueError(f"{self.ann_file} lists no files")
         return data_list
 
     def list_paths(self) -> list[str]:
         """Paths as the list has them, row by row, also of rows that a subset leaves out."""
-        lines = enumerate(self._lines(), start=1)
-        return [self._parse(line.strip(), n)["filename"] for n, line in lines if line.strip()]
+        return [self._parse(line, number)["filename"] for number, line in self.list_lines()]
 
-    def _lines(self) -> list[str]:
-        try:
-            # With "-sig" a byte order mark is no part of the first path.
-            return list_from_file(
-                self.ann_file, encoding="utf-8-sig", backend_args=self.backend_args
-            )
-        except UnicodeDecodeError as error:
-            number = error.object.count(b"\n", 0, error.start) + 1
-            raise ValueError(
-                f"{self.ann_file}, line {number}: expected text in UTF-8, found the byte "
-                f"0x{error.object[error.start]:02x} ({error.reason})"
-            ) from error
+    def list_lines(self) -> Iterator[tuple[int, str]]:
+        """Lines of the list that are not empty, without blanks at their ends, and their numbers."""
+        text = decode_text(get_file(self.ann_file, backend_args=self.backend_args), self.ann_file)
+        for number, line in enumerate(split_lines(text), start=1):
+            if line.strip(BLANKS):
+                yield number, line.strip(BLANKS)
+
+    def check_labels(self, num_classes: int | None = None) -> None:
+        """Check that each line of the list has a label, and one of the classes.
+
+        Args:
+            num_classes (int, optional): Number of classes. Defaults to None: any label will do.
+
+        Raises:
+            ValueError: If not; names list, line and label.
+        """
+        for number, line in self.list_lines():
+            self._check_label(self._parse(line, number), number, num_classes)
+
+    def _check_label(self, info: dict, number: int, num_classes: int | None) -> None:
+        label = info.get("label")
+        if label is not None and (num_classes is None or label < num_classes):
+            return
+        found = "no label" if label is None else f"label {label}"
+        wanted = "'path label'"
+        if num_classes is not None:
+            wanted = f"0 to {num_classes - 1} ({num_classes} classes)"
+        raise ValueError(
+            f"{self.ann_file}, line {number}: {found}, expected {wanted}; the file there is "
+            f"{info['filename']}"
+        )
 
     def _parse(self, line: str, number: int) -> dict:
         path, label = re.fullmatch(r"(?:(.*?)[ \t]+)?([^ \t]+)", line, re.DOTALL).groups()
@@ -184,6 +209,11 @@ class AudioVisualDataset(BaseActionDataset):
         except ProcessLost as error:
             filename = str(self.get_data_info(idx)["filename"])
             raise MediaError(filename, f"the loading process {error}") from error
+
+
+def is_address(name: str) -> bool:
+    """Whether a name in a list is an address (``s3://bucket/key``), as MMEngine tells them."""
+    return "://" in name
 
 
 def _short(line: str) -> str:

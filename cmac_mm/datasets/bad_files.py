@@ -84,8 +84,8 @@ class BadFileLog:
         text = file.read()
         end = text.rfind(b"\n") + 1
         self._read_to += end
-        for line in text[:end].decode("utf-8", "surrogateescape").splitlines():
-            name = line.split("\t")[0]
+        for line in text[:end].decode("utf-8", "surrogateescape").split("\n")[:-1]:
+            name = line.rpartition("\t")[0]  # a reason has no tabs, a name may
             self._known.add(name)
             self._unwritten.pop(name, None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ..utils import write_bytes
+from ..utils import read_array, write_bytes
 
 
 def rescale_features(
@@ -130,7 +130,7 @@ def write_thumos_h5(folder: str | Path, videos: Mapping[str, tuple[Path, dict]])
                 if thumos_part(name) != part:
                     continue
                 rows = features_by_frame(
-                    np.load(path), np.array(info["times"]), info["fps"], info["duration_frame"]
+                    read_array(path), np.array(info["times"]), info["fps"], info["duration_frame"]
                 )
                 # Many rows are equal to the one before.
                 rgb.create_dataset(name, data=rows, compression="gzip", chunks=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..utils import write_text
+from ..utils import read_json, write_text
 
 _KEYS = ("benchmark", "checkpoint", "metrics")
 
@@ -51,26 +51,51 @@ def load_results(folder: str | Path) -> list[dict]:
         list[dict]: As :func:`save_result` made them, with ``path`` added.
 
     Raises:
-        ValueError: If the folder does not exist, or a file is no JSON.
+        ValueError: If the folder does not exist, a file is no JSON, or a figure is no number.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder: expected one with results of evaluations")
     results = []
     for path in sorted(folder.rglob("*.json")):
-        text = path.read_text(encoding="utf-8")
         try:
-            result = json.loads(text)
-        except ValueError as error:
-            if _is_json(text.partition("\n")[0]):
+            result = read_json(path)
+        except ValueError:
+            if _is_json(path.read_bytes().partition(b"\n")[0]):
                 continue
-            raise ValueError(f"{path}: not readable as JSON ({error})") from error
+            raise
         if isinstance(result, dict) and all(key in result for key in _KEYS):
+            _check(result, path)
             results.append({**result, "path": str(path)})
     return sorted(results, key=lambda result: result.get("date", ""))
 
 
-def _is_json(line: str) -> bool:
+def _check(result: dict, path: Path) -> None:
+    """Refuse what no evaluation has written: the report computes with it."""
+    if not isinstance(result["benchmark"], str):
+        raise ValueError(f"{path}: benchmark is {result['benchmark']!r}, expected a name")
+    if not isinstance(result["checkpoint"], (str, type(None))):
+        raise ValueError(f"{path}: checkpoint is {result['checkpoint']!r}, expected a path or null")
+    figures = result["metrics"]
+    if not isinstance(figures, dict):
+        raise ValueError(f"{path}: metrics is {figures!r}, expected figures by name")
+    places = {f"metrics.{name}": value for name, value in figures.items()}
+    for part in ("split", "fold"):
+        places |= {key: result[key] for key in (part,) if result.get(key) is not None}
+        entries = result.get(f"{part}s")
+        for row, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if isinstance(entry, dict):
+                places |= {
+                    f"{part}s[{row}].{name}": entry[name]
+                    for name in (part, *figures)
+                    if name in entry
+                }
+    for key, value in places.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{path}: {key} is {value!r}, expected a number")
+
+
+def _is_json(line: bytes) -> bool:
     try:
         json.loads(line)
     except ValueError:

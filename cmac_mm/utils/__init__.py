@@ -5,12 +5,22 @@ from .config import config_path, load_config
 from .files import write_bytes, write_text
 from .parallel import Failure, default_workers, run_parallel
 from .random_state import fixed_random_state, seed_all
+from .read import (
+    BLANKS,
+    read_array,
+    read_arrays,
+    read_classes,
+    read_json,
+    read_lines,
+    split_lines,
+)
 from .resume import latest_checkpoint
 from .setup_env import setup_launcher, shut_down
 from .split import split_sizes
 from .watch import Watch
 
 __all__ = [
+    "BLANKS",
     "Failure",
     "Watch",
     "config_path",
@@ -21,10 +31,16 @@ __all__ = [
     "load_checkpoint",
     "load_config",
     "load_weights",
+    "read_array",
+    "read_arrays",
+    "read_classes",
+    "read_json",
+    "read_lines",
     "run_parallel",
     "seed_all",
     "setup_launcher",
     "shut_down",
+    "split_lines",
     "split_sizes",
     "weights_only",
     "write_bytes",

@@ -89,6 +89,18 @@ def test_statistics_standardise_each_band(tmp_path):
 
 def test_refuses(tmp_path):
     sound = np.zeros((1, 4800), np.float32)
+    for name, text, message in (
+        ("half.json", '{"mean": [1, ', "not readable as JSON"),
+        ("list.json", "[1, 2]", "expected settings, mean and std"),
+        ("lacking.json", '{"mean": [1]}', "expected settings, mean and std"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ValueError, match=rf"{name}: {message}"):
+            spectrogram(sound, statistics=tmp_path / name)
+    words = write_statistics(tmp_path / "words.json", AVIDSpectrogram(), np.ones(257), np.ones(257))
+    words.write_text(words.read_text().replace("1.0", '"one"'))
+    with pytest.raises(ValueError, match=r"words.json: mean and std are no lists of numbers"):
+        spectrogram(sound, statistics=words)
     with pytest.raises(FileNotFoundError, match=r"spectrogram_statistics.py CONFIG .*none.json"):
         spectrogram(sound, statistics=tmp_path / "none.json")
     ones = np.ones(257)

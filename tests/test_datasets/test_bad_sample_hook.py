@@ -98,6 +98,25 @@ def test_training_leaves_a_list(tmp_path, by_epoch, workers, time_limit):
     assert "samples were replaced" in log
 
 
+def test_names_that_only_look_like_several_lines(tmp_path):
+    """Nothing of a name is lost on the way into the list, also with what an earlier run left."""
+    names = ["a\u2028b.mp4", "a\x85b.mp4", "a\fb.mp4", "a\vb.mp4", "tab\tin it.mp4"]
+    for i in range(3):
+        write_video(tmp_path / f"good{i}.mp4", seconds=1, flashes=(5, 15))
+    for name in names:
+        (tmp_path / name).write_text("no")
+    lines = [f"{name} 0\n" for name in [*names, "good0.mp4", "good1.mp4", "good2.mp4"]]
+    (tmp_path / "list.txt").write_text("".join(lines), encoding="utf-8")
+    expected = sorted(str(tmp_path / name) for name in names)
+    for _ in range(2):
+        with DefaultScope.overwrite_default_scope("mmaction"):
+            train(tmp_path, dict(type="EpochBasedTrainLoop", max_epochs=4), 0)
+        for path in ("bad_files.txt", "bad_files/rank0.txt"):
+            lines = (tmp_path / "work" / path).read_bytes().decode().split("\n")
+            assert lines.pop() == ""
+            assert sorted(line.rpartition("\t")[0] for line in lines) == expected
+
+
 TRAIN = """
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from cmac_mm.evaluation import load_results, save_result
@@ -20,4 +22,36 @@ def test_errors(tmp_path):
         load_results(tmp_path / "none")
     (tmp_path / "half.json").write_text('{"benchmark": ')
     with pytest.raises(ValueError, match=r"half\.json"):
+        load_results(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(metrics=dict(top1="0.5")), r"metrics\.top1 is '0\.5', expected a number"),
+        (dict(metrics=dict(top1=None)), r"metrics\.top1 is None, expected a number"),
+        (dict(metrics=dict(top1=[0.5])), r"metrics\.top1 is \[0\.5\], expected a number"),
+        (dict(metrics=0.5), r"metrics is 0\.5, expected figures by name"),
+        (dict(split="one"), r"split is 'one', expected a number"),
+        (dict(folds=[dict(fold=1, top1=0.5), dict(fold=2, top1="-")]), r"folds\[1\]\.top1 is '-'"),
+        (dict(splits=[dict(split="a", top1=0.5)]), r"splits\[0\]\.split is 'a'"),
+        (dict(checkpoint=3), r"checkpoint is 3, expected a path"),
+        (dict(benchmark=None), r"benchmark is None, expected a name"),
+    ],
+)
+def test_wrong_values_are_named(tmp_path, change, message):
+    """Somebody edited a result, or wrote one by hand."""
+    good = dict(benchmark="ucf101-finetune", checkpoint="a.pth", metrics=dict(top1=0.5))
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    (tmp_path / "edited.json").write_text(json.dumps(good | change))
+    with pytest.raises(ValueError, match=r"edited\.json: " + message):
+        load_results(tmp_path)
+
+
+def test_text_of_windows(tmp_path):
+    text = json.dumps(dict(benchmark="b", checkpoint=None, metrics=dict(top1=1)))
+    (tmp_path / "marked.json").write_bytes(f"\ufeff{text}\r\n".encode())
+    assert load_results(tmp_path)[0]["metrics"] == {"top1": 1}
+    (tmp_path / "latin.json").write_bytes(b'{"benchmark": "m\xe5s"}')
+    with pytest.raises(ValueError, match=r"latin\.json, line 1: expected text in UTF-8"):
         load_results(tmp_path)

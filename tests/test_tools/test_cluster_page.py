@@ -168,6 +168,13 @@ def test_what_does_not_fit_is_refused(shapes, record, tmp_path):
     (shapes / "short.txt").write_text("videos/a.mp4 0\n")
     with pytest.raises(ValueError, match="has 24 rows, the training list 1"):
         run(*command, *options(shapes, "short.txt"))
+    half = tmp_path / "half.npz"
+    half.write_bytes(record.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"half\.npz: incomplete or not a NumPy file"):
+        run(command[0], half, *options(shapes))
+    np.savez(tmp_path / "other.npz", visual_labels=np.zeros(24))
+    with pytest.raises(ValueError, match=r"other\.npz: there is no visual_distances; there is"):
+        run(command[0], tmp_path / "other.npz", *options(shapes))
     with pytest.raises(FileNotFoundError, match="no such record"):
         run(command[0], tmp_path / "round_00.npz", *options(shapes))
     assert not (tmp_path / "page.html").exists()

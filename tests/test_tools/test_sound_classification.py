@@ -279,7 +279,7 @@ def test_mistakes_are_named(folder, tmp_path):
     (tmp_path / "unlabelled.txt").write_text(first[0].split()[0])
     fails(
         ValueError,
-        "the lists have no labels",
+        r"unlabelled\.txt, line 1: no label, expected 0 to 9 \(10 classes\)",
         **{"test_dataloader.dataset.ann_file": f"[{tmp_path}/unlabelled.txt]"},
     )
     (tmp_path / "missing.txt").write_text("gone.wav 3\n")

@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 
 import cmac_mm  # noqa: F401
 from cmac_mm.evaluation import purity_table
-from cmac_mm.utils import load_config
+from cmac_mm.utils import load_config, read_arrays, read_classes
 from cmac_mm.visualization import (
     PageClip,
     PageCluster,
@@ -88,19 +88,23 @@ def read_record(path: Path, sources: list[str] | None, num_rows: int) -> dict[st
     """Labels, distances and number of clusters of each source."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such record")
-    with np.load(path, allow_pickle=False) as record:
-        known = [key.removesuffix("_labels") for key in record.files if key.endswith("_labels")]
-        unknown = sorted(set(sources or ()) - set(known))
-        if unknown or not known:
-            raise ValueError(f"{path}: there is no source {unknown or ''}; there is: {known}")
-        chosen = {
-            name: (
-                record[f"{name}_labels"],
-                record[f"{name}_distances"],
-                len(record[f"{name}_centroids"]),
-            )
-            for name in sources or known
-        }
+    record = read_arrays(path)
+    known = [key.removesuffix("_labels") for key in record if key.endswith("_labels")]
+    unknown = sorted(set(sources or ()) - set(known))
+    if unknown or not known:
+        raise ValueError(f"{path}: there is no source {unknown or ''}; there is: {known}")
+    wanted = [f"{name}_{part}" for name in sources or known for part in ("distances", "centroids")]
+    lacking = [key for key in wanted if key not in record]
+    if lacking:
+        raise ValueError(f"{path}: there is no {lacking[0]}; there is: {list(record)}")
+    chosen = {
+        name: (
+            record[f"{name}_labels"],
+            record[f"{name}_distances"],
+            len(record[f"{name}_centroids"]),
+        )
+        for name in sources or known
+    }
     for name, (labels, *_) in chosen.items():
         if len(labels) != num_rows:
             raise ValueError(
@@ -131,7 +135,7 @@ def main() -> None:
     init_default_scope(cfg.get("default_scope", "mmaction"))
     files, classes, backend_args = read_list(cfg)
     record = read_record(args.record, args.source, len(files))
-    names = args.classes.read_text("utf-8").splitlines() if args.classes else []
+    names = read_classes(args.classes) if args.classes else []
     names += [f"class {label}" for label in range(len(names), classes.max() + 1)]
     sources = {}
     for source, (labels, distances, num_clusters) in record.items():

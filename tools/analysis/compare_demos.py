@@ -1,12 +1,11 @@
 """Methods side by side on the built-in set: python tools/analysis/compare_demos.py NAME=FOLDERS."""
 
 import argparse
-import json
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from cmac_mm.utils import write_text
+from cmac_mm.utils import read_json, write_text
 
 ROWS = ("retrieval R@1", "retrieval R@5", "linear probe")
 
@@ -48,7 +47,12 @@ def read_result(folder: Path) -> dict[str, Any]:
     path = folder / "evaluation.json"
     if not path.is_file():
         raise SystemExit(f"{path} does not exist: run tools/evaluate_demo.py on a checkpoint there")
-    return json.loads(path.read_text(encoding="utf-8"))
+    result = read_json(path)
+    if not isinstance(result, dict) or not {"videos", "seed", "table"} <= result.keys():
+        raise ValueError(
+            f"{path}: expected videos, seed and table, as tools/evaluate_demo.py has it"
+        )
+    return result
 
 
 def comparison_table(results: dict[str, list[dict[str, Any]]]) -> str:

@@ -31,7 +31,7 @@ from cmac_mm.evaluation import (
     sample_rows,
 )
 from cmac_mm.models.memories import mine_positives
-from cmac_mm.utils import load_checkpoint, write_text
+from cmac_mm.utils import load_checkpoint, read_classes, write_text
 from cmac_mm.visualization import AgreementCell, AgreementRow, agreement_sheet, middle_frame
 
 MODES = {
@@ -184,7 +184,7 @@ def draw(
     )
     rows, positives = rows[picked].to(visual.device), positives[picked].to(visual.device)
     negatives = rejected_negatives(visual, audio, positives, rows).to(visual.device)
-    classes = args.classes.read_text(encoding="utf-8").splitlines() if args.classes else []
+    classes = read_classes(args.classes) if args.classes else []
 
     def title(row: int) -> str:
         label = int(labels[row])

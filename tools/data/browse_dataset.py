@@ -19,7 +19,7 @@ from torch import Tensor
 
 from cmac_mm.datasets import LogMelSpectrogram, MediaError
 from cmac_mm.evaluation import filter_frequencies
-from cmac_mm.utils import load_config
+from cmac_mm.utils import load_config, read_classes
 from cmac_mm.visualization import SeenClip, browse_sheet, look, save_clip
 
 
@@ -90,7 +90,7 @@ def main() -> None:
     dataset = build_dataset(cfg, args.part)
     device_side = cfg.model.get("data_preprocessor")
     device_side = device_side and MODELS.build(device_side)
-    classes = args.classes.read_text("utf-8").splitlines() if args.classes else None
+    classes = read_classes(args.classes) if args.classes else None
     shown: list[SeenClip] = []
     samples, refused = 0, []
     with Progress(transient=True) as progress:

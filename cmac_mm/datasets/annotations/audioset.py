@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...utils.read import decode_text
 from .lists import AnnotationList, Annotations, Clip
 
 # Segments in the files of 2017. The web page of the set gives 22176, 2042985 and 20383.
@@ -74,21 +76,21 @@ def read_audioset(
 def _read_segments(path: Path) -> tuple[list[Clip], int | None]:
     """The segments of a file, and the number of them that its comments state."""
     clips, stated = [], None
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, skipinitialspace=True)
-        for fields in reader:
-            if fields and fields[0].startswith("#"):
-                match = _NUM_SEGMENTS.match(",".join(fields))
-                stated = int(match[1]) if match else stated
-            elif fields:
-                try:
-                    name, start, end, _ = fields
-                    clips.append(Clip(name, span=(float(start), float(end))))
-                except ValueError as error:
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: expected 'YTID, start, end, \"labels\"' "
-                        f"with times in seconds, found {', '.join(fields)!r}"
-                    ) from error
+    text = io.StringIO(decode_text(path.read_bytes(), path), newline="")
+    reader = csv.reader(text, skipinitialspace=True)
+    for fields in reader:
+        if fields and fields[0].startswith("#"):
+            match = _NUM_SEGMENTS.match(",".join(fields))
+            stated = int(match[1]) if match else stated
+        elif fields:
+            try:
+                name, start, end, _ = fields
+                clips.append(Clip(name, span=(float(start), float(end))))
+            except ValueError as error:
+                raise ValueError(
+                    f"{path}, line {reader.line_num}: expected 'YTID, start, end, \"labels\"' "
+                    f"with times in seconds, found {', '.join(fields)!r}"
+                ) from error
     return clips, stated
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ...utils import read_lines
 from .lists import AnnotationList, Annotations, ClassList, Clip
 
 _FILE = re.compile(r"(?P<name>.+)_test_split(?P<split>[123])\.txt")
@@ -57,7 +58,7 @@ def read_hmdb51(folder: Path) -> Annotations:
 def _read_file(path: Path) -> list[tuple[str, str]]:
     """Part and video of each line, those of neither part left out."""
     entries = []
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         video, _, code = line.strip().rpartition(" ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...utils import read_classes
 from .lists import AnnotationList, Annotations, ClassList, Clip
 from .tables import read_table
 
@@ -48,7 +49,7 @@ def read_kinetics400(source: Path, label_map: Path | None = None) -> Annotations
             clip = Clip(row["youtube_id"], span=span)
             rows.setdefault(split, []).append((clip, row.get("label", ""), place))
     if label_map is not None:
-        classes = [name for name in label_map.read_text("utf-8").split("\n") if name.strip()]
+        classes = read_classes(label_map)
     else:
         classes = sorted({label for part in rows.values() for _, label, _ in part if label})
     labels = {name: label for label, name in enumerate(classes)}

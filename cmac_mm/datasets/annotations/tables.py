@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Collection, Iterator
 from pathlib import Path
+
+from ...utils.read import decode_text
 
 
 def read_table(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -21,9 +24,10 @@ def read_table(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict
         ValueError: If the file is not a table, lacks a column, or a row is too short or too long.
     """
     if not path.is_file():
-        raise ValueError(f"{path} does not exist: expected a csv table with {', '.join(columns)}")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ValueError(f"{path} {what}: expected a csv table with {', '.join(columns)}")
+    reader = csv.DictReader(io.StringIO(decode_text(path.read_bytes(), path), newline=""))
+    try:
         present = reader.fieldnames or ()
         if not set(columns) <= set(present):
             raise ValueError(
@@ -34,3 +38,6 @@ def read_table(path: Path, columns: Collection[str]) -> Iterator[tuple[int, dict
             if None in row or None in row.values():
                 raise ValueError(f"{path}, line {reader.line_num}: expected {len(present)} fields")
             yield reader.line_num, row
+    except csv.Error as error:
+        line = reader.reader.line_num
+        raise ValueError(f"{path}, line {line}: not readable as csv ({error})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...utils import read_lines
 from .lists import AnnotationList, Annotations, ClassList, Clip
 
 _OFFICIAL = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
@@ -33,7 +34,7 @@ def read_ucf101(folder: Path) -> Annotations:
             "testlist01.txt ..., but there is no classInd.txt"
         )
     classes: dict[str, int] = {}
-    for number, line in enumerate(class_file.read_text("utf-8").split("\n"), start=1):
+    for number, line in enumerate(read_lines(class_file), start=1):
         if line.strip():
             index, _, name = line.strip().partition(" ")
             if index != str(len(classes) + 1) or not name:
@@ -57,7 +58,7 @@ def read_ucf101(folder: Path) -> Annotations:
 def _read_split(path: Path, classes: dict[str, int]) -> list[Clip]:
     """Read one list; where it gives labels they must agree with the folder."""
     clips = []
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         if not line.strip():
             continue
         name, _, index = line.strip().partition(" ")

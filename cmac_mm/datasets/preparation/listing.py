@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..audio_visual_dataset import AudioVisualDataset
+from ..audio_visual_dataset import AudioVisualDataset, is_address
 
 MEDIA_SUFFIXES = frozenset(
     (
@@ -88,10 +88,14 @@ def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
         return [Entry(name, source / name, name + label) for name in names]
     dataset = AudioVisualDataset(str(source), pipeline=[], lazy_init=True)
     names = [info["filename"] for info in dataset.load_data_list()]
-    lines = [line.strip() for line in source.read_text(encoding="utf-8").splitlines()]
-    lines = [line for line in lines if line]
-    folder = prefix or Path()
-    return [Entry(name, folder / name, line) for name, line in zip(names, lines, strict=True)]
+    folder, entries = prefix or Path(), []
+    for name, (number, line) in zip(names, dataset.list_lines(), strict=True):
+        if is_address(name):
+            raise ValueError(
+                f"{source}, line {number}: {name} is an address, expected a local file"
+            )
+        entries.append(Entry(name, folder / name, line))
+    return entries
 
 
 def write_lines(path: Path, lines: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
+from ...utils import read_json
 from .audio import power_spectrum
 
 _AMIN = 1e-10
@@ -137,11 +137,19 @@ class AVIDSpectrogram(BaseTransform):
                 f"{path}: no statistics of the training set's spectrograms: make them with "
                 f"tools/data/spectrogram_statistics.py CONFIG {path}"
             )
-        content = json.loads(path.read_text(encoding="utf-8"))
-        settings = content.get("settings")
+        content = read_json(path)
+        if not isinstance(content, dict) or not {"settings", "mean", "std"} <= content.keys():
+            raise ValueError(
+                f"{path}: expected settings, mean and std, as tools/data/spectrogram_statistics.py "
+                "writes them"
+            )
+        settings = content["settings"]
         if settings != self.settings:
             raise ValueError(f"{path}: made for {settings}, the pipeline has {self.settings}")
-        mean, std = (np.array(content[key], np.float32) for key in ("mean", "std"))
+        try:
+            mean, std = (np.array(content[key], np.float32) for key in ("mean", "std"))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: mean and std are no lists of numbers ({error})") from error
         if mean.shape != (self.num_bands,) or std.shape != mean.shape or (std < 0).any():
             raise ValueError(
                 f"{path}: expected mean and std of {self.num_bands} bands, got shapes "

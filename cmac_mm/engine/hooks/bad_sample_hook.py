@@ -46,8 +46,8 @@ class BadSampleHook(Hook):
         folder = Path(runner.work_dir) / "bad_files"
         reasons: dict[str, str] = {}
         for part in sorted(folder.glob("rank*.txt")):
-            for line in part.read_text("utf-8", "surrogateescape").splitlines():
-                name, _, reason = line.partition("\t")
+            for line in part.read_bytes().decode("utf-8", "surrogateescape").split("\n")[:-1]:
+                name, _, reason = line.rpartition("\t")  # a reason has no tabs, a name may
                 reasons.setdefault(name, reason)
         if not reasons:
             return
