@@ -33,6 +33,7 @@ def apply() -> None:
     _provide_trapz()
     _do_without_pkg_resources()
     _resolve_own_config_names()
+    _set_config_variables()
     _load_checkpoints_weights_only()
     _sync_only_norm_statistics()
     _resume_from_complete_checkpoints()
@@ -139,6 +140,15 @@ def _resolve_own_config_names() -> None:
         return get_path(cfg_path, filename)
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def _set_config_variables() -> None:
+    """Let `load_config` set variables of configs: mmengine can only merge into the finished one."""
+    import mmengine.config.config
+
+    from .utils.config_variables import SetVariables
+
+    mmengine.config.config.RemoveAssignFromAST = SetVariables
 
 
 def _load_checkpoints_weights_only() -> None:

@@ -25,7 +25,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.runner.checkpoint import find_latest_checkpoint as untouched_find_latest_checkpoint
 from torch import nn
 
-from cmac_mm import compat
+from cmac_mm import compat, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,6 +133,15 @@ def test_mmengine_does_not_know_our_configs(tmp_path):
         code = f"from mmengine.config import Config\nConfig.fromfile({str(config)!r})"
         assert "in _get_package_and_cfg_path" in run_python(code).stderr
         assert Config.fromfile(config).default_scope == "mmaction"
+
+
+def test_mmengine_sets_no_variables_of_configs(tmp_path):
+    config = tmp_path / "config.py"
+    config.write_text("size = 3\nmodel = dict(size=size)\n")
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict({"size": 4})
+    assert cfg.model["size"] == 3
+    assert load_config(config, {"size": 4}).model["size"] == 4
 
 
 def save(path, **content):

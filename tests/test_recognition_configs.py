@@ -31,9 +31,8 @@ CLIPS = {
 
 
 @pytest.fixture(autouse=True)
-def _scope(monkeypatch):
+def _scope():
     init_default_scope("mmaction")
-    monkeypatch.delenv("SPLIT", raising=False)
 
 
 def load(name, **options):
@@ -41,11 +40,10 @@ def load(name, **options):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_is_what_its_name_says(name, monkeypatch):
+def test_is_what_its_name_says(name):
     pattern = r"(\w+)_r2plus1d-18(-frozen)?_1xb(\d+)-(\d+)x(\d+)-(\d+)e_(\w+)\.py"
     method, frozen, batch, frames, size, epochs, data = re.fullmatch(pattern, name).groups()
-    monkeypatch.setenv("SPLIT", "3")
-    cfg = load(name)
+    cfg = load(name, split=3)
     train, test = cfg.train_dataloader, cfg.test_dataloader
     assert train.batch_size == cfg.auto_scale_lr.base_batch_size == int(batch)
     assert cfg.train_cfg.max_epochs == int(epochs)

@@ -76,7 +76,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config, e.g. test_dataloader.num_workers=0",
+        help="set variables or override fields of the config, e.g. test_dataloader.num_workers=0",
     )
     args = parser.parse_args()
     if args.max_train < 16:

@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config",
+        help="set variables or override fields of the config",
     )
     args = parser.parse_args()
     for name in ("stride_frames", "stride", "rows", "batch_size"):

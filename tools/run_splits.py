@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
         "the results and their mean, and write them to WORK_DIR/BENCHMARK.json. Run it again after "
         "an interruption: finished splits are kept, the one under way goes on."
     )
-    parser.add_argument("config", help="config file that reads SPLIT, or cmac_mm::NAME")
+    parser.add_argument("config", help="config file with a variable `split`, or cmac_mm::NAME")
     parser.add_argument(
         "--checkpoint", help="pretraining checkpoint to take the encoder from (from scratch)"
     )
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="KEY=VALUE",
-        help="override fields of the config, as for tools/train.py; {split} stands for the split",
+        help="set variables or override fields, as in tools/train.py; {split} stands for the split",
     )
     args = parser.parse_args()
     if args.work_dir is None:
@@ -58,7 +58,8 @@ def parse_args() -> argparse.Namespace:
 
 def options_of_split(args: argparse.Namespace, split: int) -> list[str]:
     """The config overrides of one split."""
-    return [option.replace("{split}", str(split)) for option in args.cfg_options]
+    options = [option.replace("{split}", str(split)) for option in args.cfg_options]
+    return [*options, f"split={split}"]
 
 
 def config_of_split(args: argparse.Namespace, split: int) -> Config:
@@ -67,18 +68,16 @@ def config_of_split(args: argparse.Namespace, split: int) -> Config:
     Raises:
         ValueError: If it does not depend on the split, or says no benchmark.
     """
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-    raw = options_of_split(args, split)
-    options = parser.parse_args(["--cfg-options", *raw] if raw else []).cfg_options
-    os.environ["SPLIT"] = str(split)
-    cfg = load_config(args.config, options)
-    if cfg.get("split") != split or "result" not in cfg.get("default_hooks", {}):
+    cfg = load_config(args.config)
+    if "split" not in cfg or "result" not in cfg.get("default_hooks", {}):
         raise ValueError(
-            f"{args.config} is no config for splits: expected split = {{{{'$SPLIT:1'}}}} and "
+            f"{args.config} is no config for splits: expected a variable `split` and "
             "default_hooks.result, as the configs in configs/recognition have"
         )
-    return cfg
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    options = parser.parse_args(["--cfg-options", *options_of_split(args, split)]).cfg_options
+    return load_config(args.config, options)
 
 
 def check_settings(args: argparse.Namespace, configs: dict[int, Config]) -> None:
@@ -122,9 +121,9 @@ def call(split: int, tool: str, arguments: list[str], gpus: int, options: list[s
     if gpus > 1:
         command = ["bash", str(TOOLS / f"dist_{tool}.sh"), *arguments]
     command += options
-    print(f"SPLIT={split} {shlex.join(command)}", flush=True)
+    print(shlex.join(command), flush=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    result = subprocess.run(command, env={**os.environ, "SPLIT": str(split), "PATH": path})
+    result = subprocess.run(command, env={**os.environ, "PATH": path})
     if result.returncode:
         print(f"split {split}: {tool}.py ended with {result.returncode}", file=sys.stderr)
         sys.exit(result.returncode if result.returncode > 0 else 1)
@@ -137,9 +136,7 @@ def run_split(args: argparse.Namespace, split: int, cfg: Config) -> dict:
     if path.is_file():
         print(f"split {split} is done: {path}")
         return read_json(path)
-    options = ["--work-dir", str(folder)]
-    if raw := options_of_split(args, split):
-        options += ["--cfg-options", *raw]
+    options = ["--work-dir", str(folder), "--cfg-options", *options_of_split(args, split)]
     gpus = [str(args.gpus)] if args.gpus > 1 else []
     last = folder / "last_checkpoint"
     finished = f"epoch_{cfg.train_cfg.max_epochs}.pth"

@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config, e.g. test_dataloader.batch_size=4",
+        help="set variables or override fields of the config, e.g. test_dataloader.batch_size=4",
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)

@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config, e.g. train_dataloader.batch_size=4 "
+        help="set variables or override fields of the config, e.g. batch_size=4 "
         'model.backbone.out_indices="[2,3]"',
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")

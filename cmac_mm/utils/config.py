@@ -9,6 +9,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from .config_variables import read_config
+
 PREFIX = "cmac_mm::"
 
 # Top-level fields that mmengine reads from the config beside the Runner's own arguments, and
@@ -21,6 +23,8 @@ _RUNNER_FIELDS = {
     "model_wrapper_cfg",
     "sync_bn",
 } - {"self", "cfg"}
+# What a variable can have an effect on: the same, and the variables that tools read.
+_FIELDS = [*sorted(_RUNNER_FIELDS), "benchmark", "class_file", "protocol"]
 
 
 def config_path(name: str) -> str:
@@ -59,15 +63,19 @@ def load_config(config: str | Path, options: Mapping[str, Any] | None = None) ->
 
     Args:
         config (str | Path): A path, or `cmac_mm::NAME` for a config of this project.
-        options (Mapping[str, Any], optional): Values to override, keyed by dotted path, e.g.
-            `{'train_dataloader.batch_size': 4}`. Default: None.
+        options (Mapping[str, Any], optional): Values to override. With a dotted path as key, e.g.
+            `{'train_dataloader.batch_size': 4}`, they are merged into the finished config. With the
+            name of a variable that the file or one of its bases assigns, e.g.
+            `{'data_root': '/data'}`, they replace the assigned values, and all that is made from
+            the variable follows. Default: None.
 
     Returns:
-        Config: The config, with `options` merged in.
+        Config: The config, with `options` in it.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If an option's first key is not a field that the runner reads.
+        ValueError: If an option is neither a field that the runner reads nor a variable, or would
+            change nothing.
     """
     config = str(config)
     if config.startswith(PREFIX):
@@ -77,25 +85,54 @@ def load_config(config: str | Path, options: Mapping[str, Any] | None = None) ->
             f"config file {config} does not exist; configs of this project can also be given as "
             f"{PREFIX}NAME"
         )
-    cfg = Config.fromfile(config)
-    if options:
-        _check_options(cfg, options)
-        cfg.merge_from_dict(dict(options))
+    cfg, declared = read_config(config)
+    if not options:
+        return cfg
+    variables = {k: v for k, v in options.items() if k in declared and k not in _RUNNER_FIELDS}
+    fields = {name: value for name, value in options.items() if name not in variables}
+    _check_fields(cfg, fields, declared)
+    if variables:
+        cfg = _set_variables(cfg, variables)
+    cfg.merge_from_dict(fields)
     return cfg
 
 
-def _check_options(cfg: Config, options: Mapping[str, Any]) -> None:
+def _set_variables(cfg: Config, values: Mapping[str, Any]) -> Config:
+    """Read a config anew with other values of its variables; refuse one that changes nothing."""
+    new, _ = read_config(cfg.filename, values)
+    for name, value in values.items():
+        if cfg.get(name) == value:
+            continue
+        others = {key: other for key, other in values.items() if key != name}
+        without, _ = read_config(cfg.filename, others)
+        if all(new.get(field) == without.get(field) for field in _FIELDS):
+            raise ValueError(
+                f"option {name}: the variable changes nothing in {cfg.filename}, as what is made "
+                "from it is set again by that file or by another option; override the fields "
+                "themselves"
+            )
+    return new
+
+
+def _check_fields(cfg: Config, options: Mapping[str, Any], variables: set[str]) -> None:
     """Refuse overrides that would silently do nothing."""
     for key in options:
         field = key.split(".", 1)[0]
         if field in _RUNNER_FIELDS:
             continue
+        if field in variables:
+            raise ValueError(
+                f"option {key}: {field} is a variable of the config file, which can be replaced as "
+                f"a whole alone ({field}=VALUE); or override the fields that use it"
+            )
         if field in cfg:
             raise ValueError(
-                f"option {key}: {field} is a variable of the config file, already in use when "
-                "options are merged, so that changing it would change nothing; override the "
+                f"option {key}: {field} is a variable of the config file that cannot be set from "
+                "outside (only variables assigned in Python files with _base_ can); override the "
                 "fields that use it"
             )
-        near = difflib.get_close_matches(field, _RUNNER_FIELDS, n=1)
+        near = difflib.get_close_matches(field, {*_RUNNER_FIELDS, *variables}, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"option {key}: the runner has no field {field!r}{hint}")
+        raise ValueError(
+            f"option {key}: {cfg.filename} has no variable and the runner no field {field!r}{hint}"
+        )

@@ -7,7 +7,7 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-split = {{"$SPLIT:1"}}  # the test fold, 1 to 5, e.g. SPLIT=2 python tools/train.py ...
+split = 1  # the test fold, 1 to 5
 pretrained = None  # a checkpoint whose encoder to start from; None: from scratch
 data_root = "data/esc50"
 batch_size = 32  # clips a GPU; the learning rate is for 32 in all, see auto_scale_lr

@@ -6,7 +6,7 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-split = {{"$SPLIT:1"}}  # 1, 2 or 3, e.g. SPLIT=2 python tools/train.py ...
+split = 1  # 1, 2 or 3
 pretrained = None  # a checkpoint whose encoder to start from; None: from scratch
 data_root = "data/hmdb51"
 video_dir = f"{data_root}/videos"

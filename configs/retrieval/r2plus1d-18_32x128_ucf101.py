@@ -3,7 +3,7 @@
 _base_ = ["../_base_/default_runtime.py"]
 
 data_root = "data/ucf101"
-split = {{"$SPLIT:1"}}  # papers: 1; another one: SPLIT=2 python tools/retrieval.py ...
+split = 1  # the papers'
 benchmark = "ucf101-retrieval"
 protocol = "cmac"
 class_file = f"{data_root}/annotations/classes.txt"

@@ -2,7 +2,7 @@
 _base_ = ["r2plus1d-18_selavi-32x112_ucf101.py"]
 
 data_root = "data/hmdb51"
-split = {{"$SPLIT:1"}}  # papers: 1; another one: SPLIT=2 python tools/retrieval.py ...
+split = 1  # the papers'
 benchmark = "hmdb51-retrieval"
 class_file = f"{data_root}/annotations/classes.txt"
 ann_file = f"{data_root}/annotations/hmdb51_{{}}_split{split}.txt"

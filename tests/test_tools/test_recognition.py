@@ -99,7 +99,7 @@ def run(folder, *command, split, options=()):
         [*map(str, command), "--cfg-options", *options_of(folder, split), *options],
         cwd=folder,
         env={
-            **{k: v for k, v in os.environ.items() if k != "SPLIT"},
+            **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "CUDA_VISIBLE_DEVICES": "",
@@ -214,7 +214,7 @@ def test_a_missing_video_is_an_error_that_names_it(folder):
 
 
 def run_splits_here(folder, *args):
-    run_tool("run_splits.py", *args, cwd=folder, SPLIT="1")
+    run_tool("run_splits.py", *args, cwd=folder)
 
 
 def test_finished_splits_are_kept_and_never_mixed(folder, capfd):
@@ -226,7 +226,7 @@ def test_finished_splits_are_kept_and_never_mixed(folder, capfd):
     args = [AVID, "--checkpoint", "pretrained.pth", "--splits", 1, 2, "--work-dir", "runs"]
     run_splits_here(folder, *args, "--seed", 1, "--cfg-options", *raw)
     output = capfd.readouterr().out
-    assert output.count(" is done: ") == 2 and "SPLIT=" not in output
+    assert output.count(" is done: ") == 2 and "split=" not in output
     whole, part = result(folder, "runs"), result(folder, "runs/split1")
     assert [row["split"] for row in whole["splits"]] == [1, 2]
     for name, value in whole["metrics"].items():

@@ -293,9 +293,8 @@ def test_mistakes_are_named(folder, tmp_path):
 def test_fine_tuning(folder, monkeypatch):
     """Training and test through MMAction2's RecognizerAudio; the test against a plain loop."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("SPLIT", "2")
     init_default_scope("mmaction")
-    cfg = cmac_mm.load_config(CONFIGS / "xdc_resnet18_1xb32-2s-12e_esc50.py")
+    cfg = cmac_mm.load_config(CONFIGS / "xdc_resnet18_1xb32-2s-12e_esc50.py", {"split": 2})
     lists = [Path(name).stem for name in cfg.train_dataloader.dataset.ann_file]
     assert lists == [f"esc50_fold{fold}" for fold in (1, 3, 4, 5)]
     assert Path(cfg.test_dataloader.dataset.ann_file).stem == "esc50_fold2"

@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config, e.g. train_dataloader.dataset.data_prefix.video=DIR",
+        help="set variables or override fields of the config, e.g. data_root=DIR",
     )
     args = parser.parse_args()
     if args.clusters < 1 or args.clips < 1:

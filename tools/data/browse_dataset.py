@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config, e.g. train_dataloader.dataset.ann_file=list.txt",
+        help="set variables or override fields of the config, e.g. ann_file_train=list.txt",
     )
     args = parser.parse_args()
     if args.num < 1 or args.max_clips < 1:

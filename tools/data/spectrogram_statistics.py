@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         action=DictAction,
         metavar="KEY=VALUE",
-        help="override fields of the config, e.g. train_dataloader.dataset.ann_file=list.txt",
+        help="set variables or override fields of the config, e.g. ann_file_train=list.txt",
     )
     return parser.parse_args()
 
