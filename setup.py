@@ -40,7 +40,7 @@ def read_requirements(name: str) -> list[str]:
 
 setup(
     name="cmac_mm",
-    version=re.search(r'"(.+)"', (ROOT / "cmac_mm/version.py").read_text().splitlines()[-1])[1],
+    version=re.search(r'__version__ = "(.+)"', (ROOT / "cmac_mm/version.py").read_text())[1],
     description="Self-supervised audio-visual representation learning for MMAction2",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -1,3 +1,7 @@
-"""The version of the package."""
+"""The version of the package, and that of what it makes of files."""
 
 __version__ = "0.1.0"
+
+FRONT_END_VERSION = 1
+"""Raised whenever the same config gives other pictures, sounds or spectrograms of the same file, so
+that features on disk are computed again."""

@@ -11,12 +11,12 @@ Slides the clip of the config's test pipeline over each video and writes what th
                    reads THUMOS14
 
 DIR/videos.json tells length and frame rate of all videos, for the localiser's annotations. Videos
-that are done are skipped, so an interrupted run is completed by the same command. Those that cannot
-be read are listed in DIR/failed.txt; the exit status is 1 then.
+that are done are skipped, so an interrupted run is completed by the same command; one that has been
+replaced since is done again. Those that cannot be read are listed in DIR/failed.txt; the exit
+status is 1 then.
 """
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -41,7 +41,10 @@ from cmac_mm.evaluation import (
     write_npy,
     write_thumos_h5,
 )
-from cmac_mm.utils import default_workers, load_config, write_text
+from cmac_mm.evaluation.feature_cache import named_files
+from cmac_mm.evaluation.media_stamps import file_digest, media_stamps
+from cmac_mm.utils import default_workers, load_config, read_array, read_json, write_text
+from cmac_mm.version import FRONT_END_VERSION, __version__
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,6 +81,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16, help="clips at a time (16)")
     parser.add_argument(
         "--workers", type=int, default=default_workers(), help="processes that decode (one a core)"
+    )
+    parser.add_argument(
+        "--by-content",
+        action="store_true",
+        help="tell replaced videos by their content, which reads them all, and not by size and "
+        "time of change",
     )
     parser.add_argument(
         "--device", default=get_device(), help="where the encoder runs, cpu or cuda (what is there)"
@@ -120,14 +129,15 @@ def find_videos(args: argparse.Namespace) -> dict[str, str]:
 
 def check_settings(cfg: Config, args: argparse.Namespace) -> None:
     """Note in the folder what its features are; refuse to mix them with others."""
-    with args.checkpoint.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
+    pipeline = [dict(step) for step in find_test_pipeline(cfg)]
     settings = dict(
-        checkpoint=digest.hexdigest(),
+        checkpoint=file_digest(args.checkpoint).hex(),
+        package=__version__,
+        front_end=FRONT_END_VERSION,
+        videos="content" if args.by_content else "size and time",
         model=cfg.model.to_dict(),
-        pipeline=[dict(step) for step in find_test_pipeline(cfg)],
+        pipeline=pipeline,
+        named_files=named_files(pipeline),
         modality=args.modality,
         prefix=args.prefix,
         stride=args.stride,
@@ -139,9 +149,12 @@ def check_settings(cfg: Config, args: argparse.Namespace) -> None:
     path = args.out / "settings.json"
     if not path.exists():
         write_text(path, text)
-    elif path.read_text(encoding="utf-8") != text:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        changed = [key for key, value in json.loads(text).items() if known.get(key) != value]
+        return
+    known = read_json(path)
+    if not isinstance(known, dict):
+        raise ValueError(f"{path}: expected an object with the settings, found {known!r}")
+    changed = [key for key, value in json.loads(text).items() if known.get(key) != value]
+    if changed:
         raise ValueError(
             f"{args.out} holds features of other settings (they differ in {', '.join(changed)}): "
             "expected another --out"
@@ -155,10 +168,34 @@ def feature_path(name: str, args: argparse.Namespace) -> Path:
     return args.out / "npy" / f"{name}.npy"
 
 
-def write_features(name: str, found: ClipFeatures, args: argparse.Namespace) -> None:
+def info_path(name: str, args: argparse.Namespace) -> Path:
+    """Where a video's length, frame rate and clips are."""
+    return args.out / "info" / f"{name}.json"
+
+
+def discard_old(videos: dict[str, str], stamps: dict[str, int], args: argparse.Namespace) -> None:
+    """Remove features of videos that were replaced since, and those that are damaged."""
+    for name in videos:
+        path, info = feature_path(name, args), info_path(name, args)
+        if not path.exists():
+            continue
+        try:
+            known = read_json(info)["stamp"]
+            if path.suffix == ".npy":
+                read_array(path, "r")
+        except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
+            print(f"computed again: {name}: {error}", file=sys.stderr)
+        else:
+            if known == stamps[name]:
+                continue
+            print(f"computed again: {videos[name]} was replaced", file=sys.stderr)
+        path.unlink()
+
+
+def write_features(name: str, found: ClipFeatures, stamp: int, args: argparse.Namespace) -> None:
     """Write a video's files, its features last: they say that it is done."""
-    info, path = found.info, feature_path(name, args)
-    write_text(args.out / "info" / f"{name}.json", json.dumps(info) + "\n")
+    info, path = {**found.info, "stamp": stamp}, feature_path(name, args)
+    write_text(info_path(name, args), json.dumps(info) + "\n")
     if args.layout == "csv":
         rows = rescale_features(found.features, info["times"], info["duration_second"], args.rows)
         write_csv(path, rows)
@@ -166,7 +203,9 @@ def write_features(name: str, found: ClipFeatures, args: argparse.Namespace) -> 
         write_npy(path, found.features)
 
 
-def extract(cfg: Config, videos: dict[str, str], args: argparse.Namespace) -> dict[str, str]:
+def extract(
+    cfg: Config, videos: dict[str, str], stamps: dict[str, int], args: argparse.Namespace
+) -> dict[str, str]:
     """Write the features of all videos; returns what was wrong with the others."""
     encoders = {
         modality: build_encoder(cfg, args.checkpoint, modality, args.prefix).to(args.device)
@@ -194,7 +233,7 @@ def extract(cfg: Config, videos: dict[str, str], args: argparse.Namespace) -> di
             if found.problem:
                 failed[name] = found.problem
             else:
-                write_features(name, found, args)
+                write_features(name, found, stamps[name], args)
     return failed
 
 
@@ -206,15 +245,18 @@ def main() -> None:
     torch.backends.cudnn.deterministic = True
     videos = find_videos(args)
     check_settings(cfg, args)
+    found = media_stamps(list(videos.values()), args.by_content).tolist()
+    stamps = dict(zip(videos, found, strict=True))
+    discard_old(videos, stamps, args)
     todo = {name: path for name, path in videos.items() if not feature_path(name, args).exists()}
-    failed = extract(cfg, todo, args) if todo else {}
+    failed = extract(cfg, todo, stamps, args) if todo else {}
     done = {name: feature_path(name, args) for name in videos if name not in failed}
-    infos = {
-        name: json.loads((args.out / "info" / f"{name}.json").read_text("utf-8")) for name in done
-    }
+    infos = {name: read_json(info_path(name, args)) for name in done}
     if args.layout == "h5":
         write_thumos_h5(args.out, {name: (path, infos[name]) for name, path in done.items()})
     table = {name: dict(info, num_clips=len(info.pop("times"))) for name, info in infos.items()}
+    for info in table.values():
+        del info["stamp"]
     write_text(args.out / "videos.json", json.dumps(table, indent=1) + "\n")
     lines = [f"{videos[name]}: {problem}\n" for name, problem in failed.items()]
     write_text(args.out / "failed.txt", "".join(lines))

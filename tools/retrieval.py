@@ -56,6 +56,12 @@ def parse_args() -> argparse.Namespace:
         "--sheet-queries", type=int, default=8, help="queries on the sheet; 0 for no sheet (8)"
     )
     parser.add_argument(
+        "--by-content",
+        action="store_true",
+        help="tell files that were replaced since their features were computed by their content, "
+        "which reads them all, and not by size and time of change",
+    )
+    parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
@@ -83,7 +89,12 @@ def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]
     field = cfg.test_evaluator.feature
     cache_dir = args.cache_dir or args.work_dir / "features"
     return cached_features(
-        model, cfg.test_dataloader, cache_dir, dict(model=cfg.model), fields=[field]
+        model,
+        cfg.test_dataloader,
+        cache_dir,
+        dict(model=cfg.model),
+        fields=[field],
+        by_content=args.by_content,
     )
 
 

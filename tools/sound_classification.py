@@ -76,6 +76,12 @@ def parse_args() -> argparse.Namespace:
         "--seed", type=int, default=0, help="of random weights, and of the linear layer (0)"
     )
     parser.add_argument(
+        "--by-content",
+        action="store_true",
+        help="tell files that were replaced since their features were computed by their content, "
+        "which reads them all, and not by size and time of change",
+    )
+    parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
@@ -101,7 +107,12 @@ def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]
     torch.backends.cudnn.deterministic = True
     cache_dir = args.cache_dir or args.work_dir / "features"
     return cached_features(
-        model, cfg.test_dataloader, cache_dir, dict(model=cfg.model), fields=["audio_feature"]
+        model,
+        cfg.test_dataloader,
+        cache_dir,
+        dict(model=cfg.model),
+        fields=["audio_feature"],
+        by_content=args.by_content,
     )
 
 

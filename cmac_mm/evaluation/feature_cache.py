@@ -5,15 +5,24 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
+from logging import WARNING
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmaction.registry import DATASETS
-from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size, is_main_process
+from mmengine.dist import (
+    all_gather_object,
+    barrier,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 from mmengine.fileio import get as get_file
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from rich.console import Console
@@ -22,7 +31,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 
 from ..utils import fixed_random_state, load_checkpoint
+from ..version import FRONT_END_VERSION, __version__
 from .features import FEATURE_FIELDS, eval_mode, feature_records, stack_records
+from .media_stamps import file_digest, file_names, media_stamps
 
 # A part is written when either is reached.
 _PART_SIZE = 256
@@ -55,6 +66,7 @@ def cached_features(
     key: Mapping[str, Any],
     fields: Sequence[str] = FEATURE_FIELDS,
     progress: bool = True,
+    by_content: bool = False,
 ) -> dict[str, Tensor]:
     """Features of a whole data set, in its order, each sample once; from disk where they are there.
 
@@ -63,10 +75,14 @@ def cached_features(
     be one that all ranks see.
 
     The features are looked up by everything they depend on: the model's weights (their values, not
-    where they came from), ``key``, the data set's config, the content of its list files, and the
-    fields. They do not depend on batch size, workers, ranks or interruptions beyond rounding, and
-    random draws of the pipeline are the same for a row at every call. The media files' content is
-    not looked at: empty the folder where that changes under the same names.
+    where they came from), ``key``, the data set's config, the content of its list files and of
+    other files that it names, the fields, and the versions of the package and of its front end.
+    Those of a media file that has been replaced under its name are computed again: size and time of
+    change tell it, or the content. They do not depend on batch size, workers, ranks or
+    interruptions beyond rounding, and random draws of the pipeline are the same for a row at every
+    call. Files behind addresses (``s3://...``) are taken to stay as they are.
+
+    A part that is damaged is removed, which the log says, and its samples are computed again.
 
     Args:
         model (BaseModel): The model with its weights loaded, on its device;
@@ -81,6 +97,8 @@ def cached_features(
         fields (Sequence[str]): Fields of the data samples to keep, those of them that the model
             gives. Defaults to ``FEATURE_FIELDS``.
         progress (bool): Show a progress bar with the time left (on rank 0). Defaults to True.
+        by_content (bool): Tell a replaced media file by its content; reads all files at every
+            call. Defaults to False: by its size and time of change.
 
     Returns:
         dict[str, Tensor]: CPU tensors in float32: the fields, (N, ...) each; ``sample_idx`` (N,),
@@ -88,22 +106,22 @@ def cached_features(
 
     Raises:
         ValueError: If the model gives none of the fields or a field for some samples only, the
-            data set is empty, or ``key`` is not JSON-able.
-        RuntimeError: If a part on disk cannot be read.
+            data set is empty or does not tell its files, or ``key`` is not JSON-able.
     """
+    key = dict(key, files="content" if by_content else "size and time")
     folder = _open_folder(model, dataloader, Path(cache_dir), key, fields)
     dataset = DATASETS.build(deepcopy(dataloader["dataset"]))
     if len(dataset) == 0:
         raise ValueError(f"the data set {dataloader['dataset'].get('type')} is empty")
-    known = [sorted(_rows_on_disk(folder))] if is_main_process() else [None]
-    broadcast_object_list(known)
-    missing = sorted(set(range(len(dataset))) - set(known[0]))
-    if missing:
-        share = missing[get_rank() :: get_world_size()]
+    stamps = _shared_stamps(dataset, by_content)
+    missing = [_rows_to_compute(folder, stamps)] if is_main_process() else [None]
+    broadcast_object_list(missing)
+    if missing[0]:
+        share = missing[0][get_rank() :: get_world_size()]
         if share:
-            _compute(model, dataloader, _Rows(dataset, share), folder, fields, progress)
+            _compute(model, dataloader, _Rows(dataset, share), folder, fields, progress, stamps)
         barrier()
-    return _read(folder, len(dataset))
+    return _read(folder, stamps)
 
 
 def feature_key(
@@ -121,22 +139,26 @@ def feature_key(
         fields (Sequence[str]): Fields to keep. Defaults to ``FEATURE_FIELDS``.
 
     Returns:
-        dict[str, Any]: ``weights``, ``lists`` (digests, in hexadecimal), ``dataset``, ``fields``
-        and what ``key`` holds.
+        dict[str, Any]: ``weights``, ``lists`` and ``named_files`` (digests, in hexadecimal),
+        ``dataset``, ``fields``, ``package`` and ``front_end`` (versions), and what ``key`` holds.
     """
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
         value = value.detach().cpu().contiguous()
         weights.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
         weights.update(value.flatten().view(torch.uint8).numpy())
+    lists = {
+        name: hashlib.sha256(get_file(name, backend_args=backend_args)).hexdigest()
+        for name, backend_args in _list_files(dataloader["dataset"])
+    }
     return dict(
         weights=weights.hexdigest(),
-        lists={
-            name: hashlib.sha256(get_file(name, backend_args=backend_args)).hexdigest()
-            for name, backend_args in _list_files(dataloader["dataset"])
-        },
+        lists=lists,
+        named_files=named_files(dataloader["dataset"], lists),
         dataset=dataloader["dataset"],
         fields=list(fields),
+        package=__version__,
+        front_end=FRONT_END_VERSION,
         **key,
     )
 
@@ -153,6 +175,36 @@ def _list_files(dataset: object) -> Iterator[tuple[str, dict | None]]:
     if isinstance(dataset, (list, tuple)):
         for part in dataset:
             yield from _list_files(part)
+
+
+def named_files(config: object, without: Collection[str] = ()) -> dict[str, str]:
+    """Files that a config names, such as the statistics of a front end, and their digests.
+
+    Args:
+        config (object): Mappings, lists and plain values.
+        without (Collection[str]): Files to leave out. Defaults to none.
+
+    Returns:
+        dict[str, str]: SHA-256 in hexadecimal, by name.
+    """
+    if isinstance(config, Mapping):
+        config = list(config.values())
+    if isinstance(config, (list, tuple)):
+        return {name: d for part in config for name, d in named_files(part, without).items()}
+    # Path.is_file raises where a text is too long for a name.
+    if isinstance(config, str) and config not in without and os.path.isfile(config):  # noqa: PTH113
+        return {config: file_digest(config).hex()}
+    return {}
+
+
+def _shared_stamps(dataset: Dataset, by_content: bool) -> Tensor:
+    """Stamps of all rows' files (N,); each rank looks at a share of them."""
+    names = file_names(dataset)
+    mine = media_stamps(names[get_rank() :: get_world_size()], by_content)
+    stamps = torch.zeros(len(names), dtype=torch.int64)
+    for rank, share in enumerate(all_gather_object(mine)):
+        stamps[rank :: get_world_size()] = torch.from_numpy(share)
+    return stamps
 
 
 def _open_folder(
@@ -194,6 +246,7 @@ def _compute(
     folder: Path,
     fields: Sequence[str],
     progress: bool,
+    stamps: Tensor,
 ) -> None:
     """Run the model over some rows and write parts as they come."""
     cfg = {**dataloader, "dataset": dataset, "sampler": SequentialSampler(dataset)}
@@ -214,10 +267,10 @@ def _compute(
             bar.update(task, advance=len(samples))
             now = time.monotonic()
             if len(records) >= _PART_SIZE or now - written > _PART_SECONDS:
-                _write_part(folder, records)
+                _write_part(folder, records, stamps)
                 records, written = [], now
     if records:
-        _write_part(folder, records)
+        _write_part(folder, records, stamps)
 
 
 def progress_bar(shown: bool) -> Progress:
@@ -236,46 +289,88 @@ def progress_bar(shown: bool) -> Progress:
     )
 
 
-def _write_part(folder: Path, records: list[dict[str, Tensor | int]]) -> None:
-    """Write some samples' records. No two writers share a name, so that none undoes another."""
+def _write_part(folder: Path, records: list[dict[str, Tensor | int]], stamps: Tensor) -> None:
+    """Write some samples' records, with the stamps that their files had before they were read.
+
+    No two writers share a name, so that none undoes another.
+    """
     part = {
         name: value.float() if value.is_floating_point() else value
         for name, value in stack_records(records).items()
     }
+    part["file_stamp"] = stamps[part["sample_idx"]]
     name = f"part_{int(part['sample_idx'][0]):08d}_{uuid.uuid4().hex[:8]}.pt"
     _write(folder / name, lambda path: torch.save(part, path))
 
 
-def _parts(folder: Path) -> Iterator[dict[str, Tensor]]:
-    """The parts on disk, in the order of their names."""
-    for path in sorted(folder.glob("part_*.pt")):
-        yield load_checkpoint(path)
+def _load_part(path: Path) -> dict[str, Tensor]:
+    """A part on disk.
+
+    Raises:
+        RuntimeError: If it is damaged.
+    """
+    part = load_checkpoint(path)
+    rows = part.get("sample_idx") if isinstance(part, dict) else None
+    whole = torch.is_tensor(rows) and all(
+        torch.is_tensor(value) and len(value) == len(rows) for value in part.values()
+    )
+    if not whole or "file_stamp" not in part:
+        raise RuntimeError(f"{path} is no part of a cache of features")
+    return part
 
 
-def _rows_on_disk(folder: Path) -> set[int]:
-    """Rows of the data set that are there."""
-    return {row for part in _parts(folder) for row in part["sample_idx"].tolist()}
+def _part_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part_*.pt"))
 
 
-def _read(folder: Path, count: int) -> dict[str, Tensor]:
+def _rows_to_compute(folder: Path, stamps: Tensor) -> list[int]:
+    """Rows that no part has as their files are now. Removes damaged parts."""
+    known, seen = set(), set()
+    for path in _part_files(folder):
+        try:
+            part = _load_part(path)
+        except RuntimeError as error:
+            print_log(
+                f"Features that were kept in {path} are lost and computed again: {error}",
+                logger="current",
+                level=WARNING,
+            )
+            path.unlink()
+            continue
+        valid = part["file_stamp"] == stamps[part["sample_idx"]]
+        known.update(part["sample_idx"][valid].tolist())
+        seen.update(part["sample_idx"].tolist())
+    if seen - known:
+        print_log(
+            f"{len(seen - known)} of {len(stamps)} media files have changed since their features "
+            "were computed: theirs are computed again",
+            logger="current",
+            level=WARNING,
+        )
+    return sorted(set(range(len(stamps))) - known)
+
+
+def _read(folder: Path, stamps: Tensor) -> dict[str, Tensor]:
     """Put the parts together, each row once, in order."""
-    parts = list(_parts(folder))
+    parts = [_load_part(path) for path in _part_files(folder)]
     names = {frozenset(part) for part in parts}
     if len(names) > 1:
         raise ValueError(
             f"{folder}: some samples have other fields than others, "
             f"{sorted(sorted(group) for group in names)}: expected all or none to have labels"
         )
-    rows = torch.cat([part["sample_idx"] for part in parts]).tolist()
+    rows = torch.cat([part["sample_idx"] for part in parts])
+    valid = torch.cat([part.pop("file_stamp") for part in parts]) == stamps[rows]
     # reversed: the first of several copies wins.
-    place = {row: index for index, row in reversed(list(enumerate(rows)))}
-    lacking = [row for row in range(count) if row not in place]
+    copies = reversed(list(enumerate(zip(rows.tolist(), valid.tolist(), strict=True))))
+    place = {row: index for index, (row, of_this_file) in copies if of_this_file}
+    lacking = [row for row in range(len(stamps)) if row not in place]
     if lacking:
         raise RuntimeError(
             f"{folder}: rows {lacking[:5]} of the data set are not there: all ranks must see the "
             "same folder, and nobody may empty it meanwhile"
         )
-    order = torch.tensor([place[row] for row in range(count)])
+    order = torch.tensor([place[row] for row in range(len(stamps))])
     result = {}
     for name in sorted(parts[0]):
         shapes = {tuple(part[name].shape[1:]) for part in parts}

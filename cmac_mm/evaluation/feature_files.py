@@ -1,5 +1,6 @@
 """Features of a whole training list in files that need not fit into memory."""
 
+import io
 import json
 import os
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from functools import partial
+from logging import WARNING
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +24,10 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from ..datasets.audio_visual_dataset import AudioVisualDataset
 from ..datasets.av_reader import MediaError
-from ..utils import fixed_random_state, write_text
+from ..utils import fixed_random_state, read_array, write_bytes, write_text
 from .feature_cache import feature_key, progress_bar
 from .features import eval_mode
+from .media_stamps import file_names, media_stamps
 
 _MISSING, _DONE, _REFUSED = 0, 1, 2
 # What is computed counts as done only when it is safe on disk, which is seen to this often.
@@ -127,8 +130,9 @@ def extract_to_files(
 
     Each rank computes a share and writes it into the files, in a folder that all ranks see. A run
     that was killed goes on where it was: which rows are done is in ``status.npy``, and what the
-    features depend on (see :func:`feature_key`) in ``key.json``; where that differs, files are made
-    anew. Rows whose file is refused are noted as such and counted in the log.
+    features depend on (see :func:`feature_key`) in ``key.json``; where that differs, or a file is
+    damaged, files are made anew. Rows whose media file has changed meanwhile, by size and time, are
+    computed again. Rows whose file is refused are noted as such and counted in the log.
 
     Args:
         model (BaseModel): The model, whose ``test_step`` gives the fields; put into eval mode for
@@ -152,7 +156,8 @@ def extract_to_files(
     if is_main_process():
         text = json.dumps(feature_key(model, dict(dataset=loader.cfg), key, list(fields)))
         shapes = {files[field]: (len(loader), size) for field, size in fields.items()}
-        _prepare(folder, text, shapes, status_file, len(loader))
+        stamps = media_stamps(file_names(loader.dataset))
+        _prepare(folder, text, shapes, status_file, stamps)
     barrier()
     # One view for all: the shares must not depend on what other ranks have done meanwhile.
     missing = [_missing_batches(np.load(status_file), loader.batch_size)]
@@ -180,19 +185,53 @@ def extract_to_files(
 
 
 def _prepare(
-    folder: Path, key: str, shapes: dict[Path, tuple[int, int]], status: Path, num_rows: int
+    folder: Path, key: str, shapes: dict[Path, tuple[int, int]], status: Path, stamps: np.ndarray
 ) -> None:
-    """Make empty files, unless those of the same features are there."""
+    """Make empty files, unless those of the same features are there; strike out changed rows."""
     folder.mkdir(parents=True, exist_ok=True)
-    key_file = folder / "key.json"
-    if key_file.is_file() and key_file.read_text(encoding="utf-8") == key:
-        return
+    key_file, stamp_file = folder / "key.json", folder / "file_stamps.npy"
+    if key_file.is_file() and key_file.read_bytes() == key.encode():
+        try:
+            for path, shape in shapes.items():
+                _check_array(read_array(path, "r"), np.float32, shape, path)
+            done, old = read_array(status), read_array(stamp_file)
+            _check_array(done, np.uint8, stamps.shape, status)
+            _check_array(old, np.int64, stamps.shape, stamp_file)
+        except (ValueError, FileNotFoundError) as error:
+            print_log(f"All features are computed again: {error}", "current", WARNING)
+        else:
+            changed = old != stamps
+            if changed.any():
+                print_log(
+                    f"{changed.sum()} of {len(stamps)} media files have changed since the "
+                    "extraction began: theirs are computed again",
+                    "current",
+                    WARNING,
+                )
+                done[changed] = _MISSING
+                _save(status, done)
+                _save(stamp_file, stamps)  # only now, or a kill here would hide the change
+            return
     key_file.unlink(missing_ok=True)  # before what it stands for
     for path, shape in shapes.items():
         path.unlink(missing_ok=True)  # may still be mapped
         np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    np.save(status, np.zeros(num_rows, dtype=np.uint8))
+    _save(status, np.zeros(len(stamps), dtype=np.uint8))
+    _save(stamp_file, stamps)
     write_text(key_file, key)
+
+
+def _check_array(array: np.ndarray, dtype: type, shape: tuple[int, ...], path: Path) -> None:
+    if array.dtype != dtype or array.shape != shape:
+        raise ValueError(
+            f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
+        )
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    content = io.BytesIO()
+    np.save(content, array)
+    write_bytes(path, content.getvalue())
 
 
 def _missing_batches(status: np.ndarray, batch_size: int) -> np.ndarray:

@@ -7,14 +7,17 @@ import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from logging import WARNING
 from pathlib import Path
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from mmengine.logging import print_log
 from sklearn.model_selection import StratifiedKFold
 
-from ..utils import write_bytes
+from ..utils import read_array, write_bytes
+from ..version import __version__
 from .sound_classifiers import LinearClassifier, SVMClassifier, standardise
 
 Classifier = LinearClassifier | SVMClassifier
@@ -266,7 +269,7 @@ class _Trainer:
             digest.update(labels.astype(np.int64).tobytes())
             settings = {"type": type(classifier).__name__, **vars(classifier)}
             del settings["grid"]  # each training has its own candidate
-            settings.update(classes=num_classes, clips=self.clips.tolist())
+            settings.update(classes=num_classes, clips=self.clips.tolist(), package=__version__)
             digest.update(json.dumps(settings, sort_keys=True).encode())
             self.store = Path(store) / digest.hexdigest()[:20]
             self.store.mkdir(parents=True, exist_ok=True)
@@ -274,11 +277,13 @@ class _Trainer:
     def run(self, tasks: list[tuple[np.ndarray, int]]) -> dict[tuple[bytes, int], np.ndarray]:
         """Scores (R, K) by training part and candidate; NaN for the recordings trained on."""
         paths = [self._path(part, choice) for part, choice in tasks]
-        scores = {
-            i: np.load(path, allow_pickle=False)
-            for i, path in enumerate(paths)
-            if path is not None and path.is_file()
-        }
+        scores = {}
+        for i, path in enumerate(paths):
+            if path is not None and path.is_file():
+                try:
+                    scores[i] = read_array(path)
+                except ValueError as error:
+                    print_log(f"A training is done again: {error}", "current", WARNING)
         todo = [i for i in range(len(tasks)) if i not in scores]
         done = Parallel(self.jobs, return_as="generator_unordered")(
             delayed(_train)(i, *tasks[i], paths[i], *self.arguments) for i in todo

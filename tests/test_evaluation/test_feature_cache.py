@@ -4,14 +4,23 @@ Several ranks are tried in test_tools/test_retrieval.py.
 """
 
 import copy
+import io
 import json
+import logging
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
-from mmaction.registry import MODELS
+from mmaction.registry import DATASETS, MODELS
+from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from cmac_mm.datasets import MediaError
 from cmac_mm.evaluation import cached_features, extract_features, feature_cache
 from cmac_mm.models import FeatureExtractor
 
@@ -74,6 +83,36 @@ def calls(monkeypatch):
 
     monkeypatch.setattr(FeatureExtractor, "forward", count)
     return rows
+
+
+@DATASETS.register_module(force=True)
+class ListOfFrames(BaseDataset):
+    """A data set without files."""
+
+    def load_data_list(self):
+        return [dict(frame_dir="a"), dict(frame_dir="b")]
+
+
+@pytest.fixture
+def copies(ann_file, tmp_path):
+    """The list with files of its own, which may be replaced."""
+    lines = []
+    for line in ann_file.read_text().splitlines():
+        name, label = line.rsplit(" ", 1)
+        lines.append(f"{shutil.copy(name, tmp_path)} {label}\n")
+    ann_file.write_text("".join(lines))
+    return [Path(line.rsplit(" ", 1)[0]) for line in lines]
+
+
+@contextmanager
+def log_of(name):
+    """What is logged meanwhile."""
+    stream = io.StringIO()
+    logger = MMLogger.get_instance(name, logger_name=name)
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    yield stream
+    logger.removeHandler(handler)
 
 
 def assert_same(got, expected):
@@ -174,9 +213,88 @@ def test_nothing_stale(ann_file, tmp_path, calls):
     ann_file.write_text("".join(lines))
     assert run(build(), loader(ann_file))[1] == 0  # the first one's, still there
     for folder in (tmp_path / "cache").iterdir():
-        assert {"weights", "lists", "dataset", "fields", "model"} == set(
-            json.loads((folder / "key.json").read_text())
-        )
+        assert set(json.loads((folder / "key.json").read_text())) == {
+            *("weights", "lists", "named_files", "dataset", "fields", "files", "model"),
+            *("package", "front_end"),
+        }
+
+
+@pytest.mark.parametrize("by_content", [False, True])
+def test_replaced_files_are_computed_again(ann_file, copies, tmp_path, calls, by_content):
+    """Each on its own; a file that is as it was before finds its old features."""
+    options = dict(by_content=by_content, progress=False)
+
+    def run():
+        calls.clear()
+        features = cached_features(build(), loader(ann_file), tmp_path / "cache", KEY, **options)
+        return features["visual_feature"], list(calls)
+
+    first, _ = run()
+    old, times = copies[2].read_bytes(), copies[2].stat()
+    other = copies[5].read_bytes()
+    copies[2].write_bytes(other)  # written over
+    new_file = tmp_path / "new.avi"
+    new_file.write_bytes(copies[0].read_bytes())
+    new_file.replace(copies[6])  # put in its place
+    with log_of("replaced") as log:
+        second, computed = run()
+    assert computed == [2, 6]
+    assert "2 of 7 media files have changed" in log.getvalue()
+    assert not torch.equal(second[2], first[2]) and not torch.equal(second[6], first[6])
+    assert torch.equal(second[[0, 1, 3, 4, 5]], first[[0, 1, 3, 4, 5]])
+    assert run()[1] == []
+    # With the size and the time of the one that was there, only the content tells.
+    copies[2].write_bytes(old)
+    os.utime(copies[2], ns=(times.st_atime_ns, times.st_mtime_ns))
+    third, computed = run()
+    assert computed == [] and torch.equal(third[2], first[2])
+    copies[2].touch()
+    assert run()[1] == ([] if by_content else [2])
+    copies[3].write_bytes(copies[3].read_bytes()[::-1])
+    os.utime(copies[3], ns=(0, 0))
+    with pytest.raises(MediaError, match=copies[3].name):
+        run()
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text", "other"])
+def test_damaged_parts_are_computed_again(ann_file, tmp_path, calls, monkeypatch, damage):
+    monkeypatch.setattr(feature_cache, "_PART_SIZE", 2)
+    first = cached_features(build(), loader(ann_file), tmp_path / "cache", KEY, progress=False)
+    parts = sorted((tmp_path / "cache").rglob("part_*.pt"))
+    assert len(parts) == 4
+    content = parts[1].read_bytes()
+    if damage == "other":
+        torch.save(dict(weight=torch.zeros(3)), parts[1])
+    else:
+        damaged = dict(half=content[: len(content) // 2], empty=b"", text=b"path label\n" * 9)
+        parts[1].write_bytes(damaged[damage])
+    calls.clear()
+    with log_of(damage) as log:
+        again = cached_features(build(), loader(ann_file), tmp_path / "cache", KEY, progress=False)
+    assert calls == [2, 3]
+    assert f"Features that were kept in {parts[1]} are lost and computed again" in log.getvalue()
+    assert not parts[1].exists()
+    assert all(torch.equal(again[name], first[name]) for name in first)
+
+
+@pytest.mark.parametrize("name", ["__version__", "FRONT_END_VERSION"])
+def test_another_version_of_the_code_computes_again(ann_file, tmp_path, calls, monkeypatch, name):
+    cached_features(build(), loader(ann_file), tmp_path / "cache", KEY, progress=False)
+    monkeypatch.setattr(feature_cache, name, "another")
+    cached_features(build(), loader(ann_file), tmp_path / "cache", KEY, progress=False)
+    assert len(calls) == 14
+
+
+def test_files_that_the_pipeline_reads_count(ann_file, tmp_path):
+    """AVID's front end has its statistics from a file."""
+    statistics = tmp_path / "statistics.json"
+    statistics.write_text("{}")
+    config = loader(ann_file)
+    config["dataset"]["pipeline"].append(dict(type="AVIDSpectrogram", statistics=str(statistics)))
+    before = feature_cache.feature_key(build(), config, {})
+    assert list(before["named_files"]) == [str(statistics)]
+    statistics.write_text("{ }")
+    assert feature_cache.feature_key(build(), config, {}) != before
 
 
 def test_lists_inside_of_wrappers_count(ann_file):
@@ -197,8 +315,7 @@ def test_bad_input_is_refused(ann_file, tmp_path):
         )
     with pytest.raises(ValueError, match="must hold what JSON can hold"):
         cached_features(model, loader(ann_file), tmp_path, dict(model=model), progress=False)
-    cached_features(model, loader(ann_file), tmp_path / "cache", KEY, progress=False)
-    part = next((tmp_path / "cache").rglob("part_*.pt"))
-    part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(RuntimeError, match=f"{part.name} cannot be read"):
-        cached_features(model, loader(ann_file), tmp_path / "cache", KEY, progress=False)
+    pictures = loader(ann_file)
+    pictures["dataset"] = dict(type="ListOfFrames")
+    with pytest.raises(ValueError, match="ListOfFrames does not tell its media files"):
+        cached_features(model, pictures, tmp_path / "cache", KEY, progress=False)

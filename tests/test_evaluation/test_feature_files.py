@@ -3,12 +3,17 @@
 Several ranks and whole runs are tried in test_engine/test_deep_clustering_training.py.
 """
 
+import io
 import json
+import logging
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmaction.registry import MODELS
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -151,6 +156,60 @@ def test_lost_row_is_computed_with_its_batch(ann_file, tmp_path, computed):
     extract_to_files(build(), loader, tmp_path, FIELDS, dict(round=0))
     assert computed == [2]
     assert (tmp_path / "visual_feature.npy").read_bytes() == before
+
+
+def test_replaced_files_are_computed_again(ann_file, tmp_path, computed, capfd):
+    """Also one that was refused."""
+    lines = ann_file.read_text().splitlines()
+    files = [
+        Path(shutil.copy(line.rsplit(" ", 1)[0], tmp_path / f"{i}.avi"))
+        for i, line in enumerate(lines)
+    ]
+    ann_file.write_text("".join(f"{file} 0\n" for file in files))
+    out = tmp_path / "out"
+
+    def run():
+        loader = ListLoader(dataset(ann_file), batch_size=2, num_workers=0)
+        computed.clear()
+        return extract_to_files(build(), loader, out, FIELDS, dict(round=0))
+
+    first = run().features["visual_feature"].copy()
+    assert computed == [2, 1, 1, 1]
+    shutil.copy(files[0], files[2])
+    files[6].unlink()
+    shutil.copy(files[1], files[6])
+    second = run()
+    assert computed == [2, 1]  # rows 2 and 3; 6
+    assert np.flatnonzero(second.refused).tolist() == [5]
+    features = second.features["visual_feature"]
+    assert (features[[0, 1, 4]] == first[[0, 1, 4]]).all()
+    np.testing.assert_allclose(features[3], first[3], rtol=1e-4)  # in a batch of two now
+    assert features[2].any() and (features[6] != first[6]).any()
+    run()
+    assert computed == []
+
+
+@pytest.mark.parametrize("name", ["visual_feature.npy", "status.npy", "file_stamps.npy"])
+@pytest.mark.parametrize("length", [0, 40, -1, None])
+def test_damaged_files_are_made_anew(ann_file, tmp_path, computed, name, length):
+    loader = ListLoader(dataset(ann_file), batch_size=4, num_workers=0)
+    extract_to_files(build(), loader, tmp_path / "out", FIELDS, dict(round=0))
+    path = tmp_path / "out" / name
+    whole = path.read_bytes()
+    if length is None:
+        path.unlink()
+    else:
+        path.write_bytes(whole[:length])
+    computed.clear()
+    stream = io.StringIO()
+    logger = MMLogger.get_instance("damaged", logger_name="damaged")
+    handler = logging.StreamHandler(stream)
+    logger.addHandler(handler)
+    extract_to_files(build(), loader, tmp_path / "out", FIELDS, dict(round=0))
+    logger.removeHandler(handler)
+    assert sum(computed) == 5
+    assert "All features are computed again" in stream.getvalue() and name in stream.getvalue()
+    assert path.read_bytes() == whole
 
 
 def test_what_features_depend_on_makes_them_new(ann_file, tmp_path, computed):

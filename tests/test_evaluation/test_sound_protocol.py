@@ -179,7 +179,10 @@ def test_same_digits_again_with_more_processes_and_after_an_interruption(tmp_pat
     stored = sorted(tmp_path.rglob("*.npy"))
     assert len(stored) == 6 * 2 + 4  # pairs of folds x candidates, and a final one a fold
     kept = {path: path.stat().st_mtime_ns for path in stored[1:]}
-    stored[0].unlink()
+    if isinstance(classifier, SVMClassifier):
+        stored[0].unlink()
+    else:
+        stored[0].write_bytes(stored[0].read_bytes()[:50])  # damaged
     seen = []
 
     def count(trainings, total):
@@ -189,7 +192,7 @@ def test_same_digits_again_with_more_processes_and_after_an_interruption(tmp_pat
 
     resumed = classify_folds(*data, classifier, 4, store=tmp_path, track=count)
     assert resumed.folds == alone.folds
-    assert seen == [1]  # the one that was missing
+    assert seen == [1]  # the one that was not there
     assert {path: path.stat().st_mtime_ns for path in stored[1:]} == kept
     # Other features, other trainings.
     classify_folds(data[0] + 1, *data[1:], classifier, 4, store=tmp_path)

@@ -148,6 +148,23 @@ def test_all_files_in_order_broken_short_and_again(checkpoint, folder, tmp_path,
     assert (out / "csv_mean_100/v_0.csv").read_bytes() == first
     assert (out / "csv_mean_100/v_1.csv").stat().st_mtime_ns == before
     assert (out / "failed.txt").read_text() == ""
+    # So is one that has been replaced, and what is damaged.
+    shutil.copyfile(folder / "v_3.avi", folder / "v_2.mp4")
+    (out / "info/v_1.json").write_text('{"times": [')
+    kept = (out / "csv_mean_100/v_0.csv").stat().st_mtime_ns
+    run(*command)
+    printed = capsys.readouterr()
+    assert "5 videos, 3 of them done before" in printed.out
+    assert "computed again: v_1: " in printed.err and "info/v_1.json" in printed.err
+    assert f"computed again: {folder / 'v_2.mp4'} was replaced" in printed.err
+    replaced, same = (out / f"csv_mean_100/v_{i}.csv" for i in (2, 3))
+    assert replaced.read_bytes() == same.read_bytes()
+    assert (out / "csv_mean_100/v_0.csv").stat().st_mtime_ns == kept
+    # Nothing old stays where the new one is bad.
+    (folder / "v_2.mp4").write_bytes(b"no video")
+    with pytest.raises(SystemExit, match="1 of 5 videos"):
+        run(*command)
+    assert not replaced.exists() and "v_2" not in json.loads((out / "videos.json").read_text())
     with pytest.raises(ValueError, match=r"other settings \(they differ in stride_frames\)"):
         run(*command, "--stride-frames", 8)
 
