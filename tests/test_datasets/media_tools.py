@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -138,3 +139,29 @@ def all_sound(path: Path) -> tuple[float, int, np.ndarray]:
             pieces.append(array.mean(axis=0))
             place += frame.samples
         return frames[0].time - origin, rate, np.concatenate(pieces)
+
+
+def write_pictures(
+    path: Path,
+    codec: str,
+    frames: Iterable[av.VideoFrame],
+    options: dict[str, str] | None = None,
+    set_up: Callable[[av.VideoStream], None] | None = None,
+) -> None:
+    """Write frames at 25 a second, with a key frame every 12, without sound.
+
+    ``set_up`` is called with the stream before it is opened, to set what the file says of itself.
+    """
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=25, options=options or FAST.get(codec, {}))
+        stream.codec_context.thread_count = 1
+        for k, frame in enumerate(frames):
+            if k == 0:
+                stream.width, stream.height = frame.width, frame.height
+                stream.pix_fmt = frame.format.name
+                stream.gop_size = 12
+                if set_up:
+                    set_up(stream)
+            frame.pts, frame.time_base = k, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))

@@ -226,14 +226,14 @@ def test_stereo_is_averaged(tmp_path):
 
 @pytest.mark.parametrize("channels", [3, 4, 6, 8])
 def test_more_channels_are_all_heard_and_never_clip(tmp_path, channels):
+    """Such a file does not say which channel is the low-frequency one, if any is."""
     path = tmp_path / "many.wav"
-    low_frequency = {3: 2, 4: None, 6: 3, 8: 3}[channels]
     for channel in range(channels):
         track = np.zeros((4800, channels), np.float32)
         track[:, channel] = 1
         write_wav(path, track, 48000)
         level = sound(path, [0.0], 0.1, 48000)[0, 2000]
-        assert (level == 0) if channel == low_frequency else (0.02 < level < 1)
+        assert 0.02 < level < 1
     write_wav(path, np.ones((4800, channels), np.float32), 48000)
     assert sound(path, [0.0], 0.1, 48000).max() <= 1 + 1e-5
 

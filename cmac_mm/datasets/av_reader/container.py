@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,21 @@ import av
 from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
+from .layouts import forget_odd_order
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import PacketSideData
     from av.stream import Stream
     from av.video.stream import VideoStream
 
 # Elementary formats whose header holds no length: FFmpeg guesses it from the bit rate.
 _GUESSED_LENGTH = ("mp3", "aac", "ac3", "h264", "hevc", "m4v", "mpegvideo")
+# What is believed of a header, in Hz: brought to a usual rate, a second at 1 Hz fills the memory.
+SAMPLE_RATES = range(100, 10_000_001)
 # How far before the end the last packets are looked for, in seconds.
 _TAIL = 10.0
 # Opens an MP4 by its header alone. FFmpeg would open the decoders and decode some pictures to learn
@@ -86,6 +92,7 @@ class MediaFile:
         self.origin = 0.0
         """Time 0 of the common clock on the container's own clock, in seconds."""
         self._duration: float | None = None
+        self._palette: PacketSideData | None = None
         try:
             if not self._open_by_header():
                 self.reopen()
@@ -96,10 +103,8 @@ class MediaFile:
     def reopen(self) -> None:
         """Open the file (again), so that reading starts at its first packet."""
         self.close()
-        try:
-            self._open({})
-        except (FFmpegError, OSError) as error:
-            raise self.error(f"cannot be opened ({_explain(error)})") from error
+        with self.refusing("cannot be opened"):
+            self.container = self._open({})
         self._set_up()
 
     def _open_by_header(self) -> bool:
@@ -115,7 +120,7 @@ class MediaFile:
         if head[4:] != b"ftyp":
             return False
         try:
-            self._open(_HEADER_ALONE)
+            self.container = self._open(_HEADER_ALONE)
         except (FFmpegError, OSError):
             return False
         streams = self.container.streams
@@ -131,12 +136,12 @@ class MediaFile:
             return False  # only a closer look refuses a file
         return True
 
-    def _open(self, options: dict[str, object]) -> None:
+    def _open(self, options: dict[str, object]) -> InputContainer:
         # "file:" keeps a colon in a name from being taken for a protocol.
         local = f"file:{self.filename}"
         source = local if self._data is None else io.BytesIO(self._data)
         # Real files carry metadata in any encoding; nothing here needs it.
-        self.container = av.open(source, metadata_errors="ignore", **options)
+        return av.open(source, metadata_errors="ignore", **options)
 
     def _set_up(self) -> None:
         need_video, need_audio = self._wanted
@@ -145,9 +150,19 @@ class MediaFile:
         for stream in self.container.streams:
             if stream is not self.video and stream is not self.audio:
                 stream.discard = Discard.all
+        if self.video is not None and self.video.codec_context.pix_fmt == "pal8":
+            self._keep_palette()
         self.counted = self.container.format.name == "avi"
         stream = self.video or self.audio
         self.origin = 0.0 if self.counted else float((stream.start_time or 0) * stream.time_base)
+
+    def _keep_palette(self) -> None:
+        """Keep the palette that comes with the first packet only, and so not after a seek."""
+        if self._palette is None:
+            with self.refusing("cannot be read"), self._open({}) as container:
+                packet = next(container.demux(self.video.index))
+                if packet.has_sidedata("palette"):
+                    self._palette = packet.get_sidedata("palette")
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
@@ -158,6 +173,21 @@ class MediaFile:
     def error(self, reason: str) -> MediaError:
         """A :class:`MediaError` that names this file."""
         return MediaError(self.filename, reason)
+
+    @contextmanager
+    def refusing(self, what: str) -> Iterator[None]:
+        """Turn whatever the file causes in here into a :class:`MediaError`.
+
+        That is any error that FFmpeg reports, and no memory for what the file promises. All other
+        errors are faults of a program and come through.
+
+        Args:
+            what (str): What it means for the file, as in ``'cannot be opened'``.
+        """
+        try:
+            yield
+        except (FFmpegError, MemoryError) as error:
+            raise self.error(f"{what} ({_explain(error)})") from error
 
     def _choose(self, kind: str) -> Stream:
         stream = self.container.streams.best(kind)
@@ -170,11 +200,14 @@ class MediaFile:
             raise self.error(f"the {kind} codec is not supported")
         # Loading runs one worker process a core; more threads would only fight for it.
         stream.codec_context.thread_count = 1
-        try:
+        if kind == "audio":
+            rate = stream.codec_context.sample_rate
+            if rate and rate not in SAMPLE_RATES:
+                raise self.error(f"claims a sampling rate of {rate} Hz")
+            forget_odd_order(stream.codec_context)
+        with self.refusing(f"the {kind} decoder does not open"):
             # Now, since AV1's decoder looks only here at which frames it may skip.
             stream.codec_context.open(strict=False)
-        except FFmpegError as error:
-            raise self.error(f"the {kind} decoder does not open ({_explain(error)})") from error
         return stream
 
     def packets(self, stream: Stream) -> Iterator[av.Packet]:
@@ -182,17 +215,21 @@ class MediaFile:
         for other in (self.video, self.audio):
             if other is not None:
                 other.discard = Discard.default if other is stream else Discard.all
-        try:
-            yield from self.container.demux(stream)
-        except (FFmpegError, OSError) as error:
-            raise self.error(f"cannot be read on ({_explain(error)})") from error
+        palette = self._palette if stream is self.video else None
+        with self.refusing("cannot be read on"):
+            for packet in self.container.demux(stream):
+                if palette is not None and packet.size:
+                    if not packet.has_sidedata("palette"):
+                        packet.set_sidedata(palette)
+                    palette = None
+                yield packet
 
     def seek(self, stream: Stream, time: float) -> None:
         """Go to the last place at or before ``time`` (seconds) from which decoding may start."""
         target = int((time + self.origin) / stream.time_base)
         try:
             self.container.seek(target, stream=stream)
-        except (FFmpegError, OSError):
+        except (FFmpegError, OverflowError):
             # Not every format can seek, and not to every place; the start always works.
             self.reopen()
 
@@ -200,7 +237,8 @@ class MediaFile:
     def duration(self) -> float:
         """Length in seconds of the picture (of the sound, where only sound is asked for)."""
         if self._duration is None:
-            self._duration = self.end_of(self.video or self.audio)
+            with self.refusing("its length cannot be found"):
+                self._duration = self.end_of(self.video or self.audio)
             if self._duration <= 0:
                 raise self.error("holds no picture or sound (length 0)")
         return self._duration

@@ -14,6 +14,7 @@ from av.error import FFmpegError
 from av.filter import Graph
 
 from .container import MediaFile
+from .layouts import has_places
 
 # Decoders need what came before to be right: AAC a packet, Opus 80 ms, MP3 up to nine packets.
 _WARM_UP = 0.3
@@ -35,7 +36,9 @@ def read_sound(
     Sample ``i`` of a span is the sound at ``start + i / sample_rate`` on the clock of the picture,
     to within half a sample of the source. Outside the track there is silence. Where spans
     overlap, the file is decoded once. More than two channels are mixed with the weights of the
-    loudspeakers' places (as FFmpeg does), scaled so that nothing can clip; two are averaged.
+    loudspeakers' places (as FFmpeg does), scaled so that nothing can clip, if the file tells these
+    places; else they are averaged, as two are. Of an ambisonic track the first channel is taken,
+    which holds all directions.
 
     Args:
         media (MediaFile): The open file.
@@ -56,9 +59,10 @@ def read_sound(
         group = [order.pop(0)]
         while order and starts[order[0]] - _WARM_UP < starts[group[-1]] + duration:
             group.append(order.pop(0))
-        part = _decode(media, starts[group[0]], starts[group[-1]] + duration)
-        for i in group:
-            out[i] = part.cut(starts[i], samples, sample_rate)
+        with media.refusing("the sound cannot be used"):
+            part = _decode(media, starts[group[0]], starts[group[-1]] + duration)
+            for i in group:
+                out[i] = part.cut(starts[i], samples, sample_rate)
     if not np.isfinite(out).all():
         raise media.error("the sound holds values that are no numbers")
     return out
@@ -90,20 +94,25 @@ class _Part:
             return block[0, lead_in : lead_in + samples]
         frame = av.AudioFrame.from_ndarray(block, format="flt", layout="mono")
         frame.sample_rate = self.rate
-        converter = _Converter(frame, sample_rate)
+        converter = _Converter(frame, sample_rate, mix=False)
         converter.push(frame)
         converter.push(None)
-        return np.concatenate(list(converter.pull()))[lead_out : lead_out + samples]
+        return np.concatenate(list(converter.pull()))[lead_out : lead_out + samples, 0]
 
 
 class _Converter:
-    """One channel of floats at a given rate, out of frames of any kind.
+    """Floats at a given rate, out of frames of any kind.
 
     A filter graph, since PyAV's AudioResampler lets two equal channels add up to more than one of
     them, and its frames give no safe access to the samples of eight separate channels.
+
+    Args:
+        like (av.AudioFrame): A frame of the kind to come.
+        sample_rate (int): Sampling rate of the result in Hz.
+        mix (bool): Mix all channels into one, by their places.
     """
 
-    def __init__(self, like: av.AudioFrame, sample_rate: int) -> None:
+    def __init__(self, like: av.AudioFrame, sample_rate: int, mix: bool) -> None:
         self._graph = Graph()
         self._graph.threads = 1
         self._source = self._graph.add(
@@ -113,9 +122,8 @@ class _Converter:
             channel_layout=like.layout.name,
             time_base=f"1/{like.sample_rate}",
         )
-        convert = self._graph.add(
-            "aresample", osr=str(sample_rate), ochl="mono", osf="flt", rematrix_maxval="1"
-        )
+        one = dict(ochl="mono", rematrix_maxval="1") if mix else {}
+        convert = self._graph.add("aresample", osr=str(sample_rate), osf="flt", **one)
         self._sink = self._graph.add("abuffersink")
         self._source.link_to(convert)
         convert.link_to(self._sink)
@@ -126,13 +134,14 @@ class _Converter:
         self._source.push(frame)
 
     def pull(self) -> Iterator[np.ndarray]:
-        """What has come out: for each frame one array, if only the channels were mixed."""
+        """What has come out, `(samples, channels)`: one array a frame if the rate is the same."""
         while True:
             try:
                 frame = self._sink.pull()
             except (EndOfStream, NothingYet):
                 return
-            yield np.frombuffer(frame.planes[0], np.float32, frame.samples)
+            shape = frame.samples, frame.layout.nb_channels
+            yield np.frombuffer(frame.planes[0], np.float32, shape[0] * shape[1]).reshape(shape)
 
 
 def _decode(media: MediaFile, begin: float, end: float) -> _Part:
@@ -174,10 +183,19 @@ def _mixed(frames: list[av.AudioFrame], kind: tuple[str, str, int] | None) -> It
             planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
             yield planes[0] if len(planes) == 1 else 0.5 * (planes[0] + planes[1])
         return
-    mix = _Converter(frames[0], kind[2])
+    mix = frames[0].layout.nb_channels > 2 and has_places(kind[1])
+    try:
+        converter = _Converter(frames[0], kind[2], mix)
+    except FFmpegError:
+        if not mix:
+            raise
+        # Not for all places there are weights.
+        converter = _Converter(frames[0], kind[2], mix=False)
+    channels = slice(1) if kind[1].startswith("ambisonic") else slice(None)
     for frame in frames:
-        mix.push(frame)
-    yield from mix.pull()
+        converter.push(frame)
+    for piece in converter.pull():
+        yield piece[:, channels].mean(axis=1)
 
 
 def _frames(

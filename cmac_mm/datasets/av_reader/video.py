@@ -43,7 +43,11 @@ def read_frames(media: MediaFile, times: Sequence[float], sink: FrameSink) -> No
     Raises:
         MediaError: A needed picture is missing or damaged or depends on a damaged one.
     """
-    wanted = sorted(set(times))
+    with media.refusing("the picture cannot be used"):
+        _read_all(media, sorted(set(times)), sink)
+
+
+def _read_all(media: MediaFile, wanted: list[float], sink: FrameSink) -> None:
     while wanted:
         served = 0
         if not media.counted:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from av import VideoFrame
 
-from ..av_reader import MediaError, MediaFile, read_frames, read_sound
+from ..av_reader import MediaError, MediaFile, Scaler, read_frames, read_sound, shown_size
 
 SAMPLE_RATE = 24000
 # The clips that are looked at: one second, as training draws them, 30 pictures a second.
@@ -69,8 +69,8 @@ class Report:
         duration (float, optional): Length in seconds of the picture (of the sound, where that
             alone is asked for, or there is no picture).
         fps (float, optional): Mean frame rate in Hz.
-        width (int, optional): Of the upright picture in pixels.
-        height (int, optional): Of the upright picture in pixels.
+        width (int, optional): Of the picture as it is shown, upright and with square pixels.
+        height (int, optional): Of the picture as it is shown.
         video_codec (str): Name of the codec.
         sound (str): ``'none'``, ``'silent'``, ``'ok'``, ``'bad'`` (cannot be decoded); nothing
             where the file does not open.
@@ -140,9 +140,16 @@ def _check_picture(
         report.video_codec = media.video.codec_context.name
         report.fps = float(rate) if rate else None
 
+        convert = Scaler(media, lambda size: size, format="gbrp")
+        kinds: set[tuple] = set()
+
         def look(times: list[float], frame: VideoFrame) -> None:
-            sides = frame.width, frame.height
-            report.width, report.height = sides if frame.rotation % 180 == 0 else sides[::-1]
+            report.width, report.height = shown_size(media, frame)
+            # What cannot be converted is of no use. One frame tells of all that are like it.
+            kind = (frame.format.name, frame.width, frame.height, frame.colorspace)
+            if kind not in kinds:
+                convert(frame)
+                kinds.add(kind)
 
         try:
             report.duration = media.duration

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace
 
-from ..av_reader import MediaFile, read_frames, read_sound
+from ..av_reader import MediaFile, Scaler, read_frames, read_sound
+from ..av_reader.display import Pose
 
 SAMPLE_RATE = 24000
 # All of the 12 kHz that the sampling rate allows: the encoder's own limit is lower.
@@ -75,10 +77,11 @@ class EncodeSettings:
 def encode_video(source: Path, target: Path, settings: EncodeSettings) -> bool:
     """Write a video anew as mp4: H.264 of constant frame rate, and AAC, 24 kHz mono.
 
-    Frame ``k`` is the picture that the source shows at ``k / fps`` seconds, upright, and the sound
-    starts with the first picture and ends with the last, silent where the source has none. So
-    the readers get the same clips from both files, but for what the encoders lose. A source
-    without a sound track gives a video without one. The result is checked by decoding all of it.
+    Frame ``k`` is the picture that the source shows at ``k / fps`` seconds, upright and with square
+    pixels, and the sound starts with the first picture and ends with the last, silent where the
+    source has none. So the readers get the same clips from both files, but for what the encoders
+    lose. A source without a sound track gives a video without one. The result is checked by
+    decoding all of it.
 
     Args:
         source (Path): The video.
@@ -97,7 +100,7 @@ def encode_video(source: Path, target: Path, settings: EncodeSettings) -> bool:
     try:
         times = frame_times(media.duration, settings)
         with tempfile.TemporaryFile() as scratch:
-            pictures = _Pictures(scratch, times, settings.short_side)
+            pictures = _Pictures(media, scratch, times, settings.short_side)
             read_frames(media, times, pictures.add)
             sound = None
             if with_sound:
@@ -145,40 +148,34 @@ class _Pictures:
     ones once more. In a file, since a long video would not fit in memory.
     """
 
-    def __init__(self, scratch: object, times: list[float], short_side: int) -> None:
+    def __init__(
+        self, media: MediaFile, scratch: object, times: list[float], short_side: int
+    ) -> None:
         self._scratch = scratch
         self._places: dict[float, list[int]] = {}
         for place, time in enumerate(times):
             self._places.setdefault(time, []).append(place)
         self._count = len(times)
-        self._short_side = short_side
-        self._reformatter = VideoReformatter()
+        # The filter of the readers, so that a prepared video looks like the source does there.
+        self._scaler = Scaler(
+            media,
+            partial(_fit, short_side=short_side),
+            format="yuv420p",
+            dst_colorspace="SMPTE170M",
+            dst_color_range="MPEG",
+        )
         self._planes: np.ndarray | None = None
-        self._size = (0, 0)
         self.width = self.height = 0
 
     def add(self, times: list[float], frame: av.VideoFrame) -> None:
         """Scale a picture and put it wherever it is wanted."""
-        # FFmpeg reports an impossible angle for a broken display matrix.
-        turns = frame.rotation // 90 if frame.rotation in (-270, -180, -90, 90, 180, 270) else 0
+        array = _upright(self._scaler(frame).to_ndarray(), self._scaler.pose)
         if self._planes is None:
-            self._size = _scaled(frame.width, frame.height, self._short_side)
-            self.width, self.height = self._size if turns % 2 == 0 else self._size[::-1]
-            shape = (self._count, self.width * self.height * 3 // 2)
-            self._planes = np.memmap(self._scratch, np.uint8, "w+", shape=shape)
-        # The filter of the readers, so that a prepared video looks like the source does there.
-        array = self._reformatter.reformat(
-            frame,
-            *self._size,
-            format="yuv420p",
-            dst_colorspace="SMPTE170M",
-            dst_color_range="MPEG",
-            interpolation="BILINEAR",
-            threads=1,
-        ).to_ndarray()
+            self.width, self.height = self._scaler.size
+            self._planes = np.memmap(self._scratch, np.uint8, "w+", shape=(self._count, array.size))
         for time in times:
             for place in self._places[time]:
-                self._planes[place] = _turned(array, self._size, turns)
+                self._planes[place] = array
 
     def __getitem__(self, place: int) -> av.VideoFrame:
         array = np.asarray(self._planes[place]).reshape(-1, self.width)
@@ -190,25 +187,19 @@ class _Pictures:
         return self._count
 
 
-def _scaled(width: int, height: int, short_side: int) -> tuple[int, int]:
+def _fit(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     """Size with the given shorter side, or less, and even numbers, as half the colours need."""
-    scale = min(1.0, short_side / min(width, height))
-    return tuple(max(2, 2 * round(side * scale / 2)) for side in (width, height))
+    scale = min(1.0, short_side / min(size))
+    return tuple(max(2, 2 * round(side * scale / 2)) for side in size)
 
 
-def _turned(yuv: np.ndarray, size: tuple[int, int], turns: int) -> np.ndarray:
-    """The planes of a YUV 4:2:0 picture one after another, turned counter-clockwise."""
+def _upright(yuv: np.ndarray, pose: Pose) -> np.ndarray:
+    """The planes of an upright YUV 4:2:0 picture one after another, from those of a stored one."""
     flat = yuv.reshape(-1)
-    if turns == 0:
-        return flat
-    width, height = size
-    luma, quarter = width * height, width * height // 4
-    planes = [flat[:luma].reshape(height, width)]
-    planes += [
-        flat[start : start + quarter].reshape(height // 2, width // 2)
-        for start in (luma, luma + quarter)
-    ]
-    return np.concatenate([np.rot90(plane, turns).reshape(-1) for plane in planes])
+    width, luma = yuv.shape[1], flat.size * 2 // 3
+    planes = [flat[:luma].reshape(-1, width)]
+    planes += [half.reshape(-1, width // 2) for half in np.split(flat[luma:], 2)]
+    return np.concatenate([pose.apply(plane).reshape(-1) for plane in planes])
 
 
 def _write(

@@ -16,7 +16,7 @@ from .encode import SAMPLE_RATE, EncodeSettings, encode_video, frame_times, has_
 from .listing import Entry, read_entries, write_lines
 
 # Raised whenever the same settings give other files, so that a folder never holds a mixture.
-_VERSION = 1
+_VERSION = 2
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 

@@ -12,6 +12,7 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ..av_reader import MediaError
+from ..av_reader.container import SAMPLE_RATES
 
 # libsndfile shortens a WAV file that breaks off, and says so in its log only. A writer that cannot
 # go back to the header leaves the greatest length there, which means nothing.
@@ -92,12 +93,22 @@ def _read(filename: str) -> tuple[np.ndarray, int]:
     if not Path(filename).is_file():
         raise MediaError(filename, "no such file")
     try:
-        with soundfile.SoundFile(filename) as file:
+        # Opened here, since soundfile asks for the sampling rate of any file that is named *.raw.
+        with (
+            Path(filename).open("rb") as opened,
+            soundfile.SoundFile(opened.fileno(), closefd=False) as file,
+        ):
             rate, promised = file.samplerate, file.frames
-            sound = file.read(dtype="float32", always_2d=True)
+            # The number is needed where libsndfile cannot seek, as in GSM and other old codecs.
+            sound = file.read(promised, dtype="float32", always_2d=True)
             cut_off = _CUT_OFF.search(file.extra_info)
     except soundfile.LibsndfileError as error:
         raise MediaError(filename, f"cannot be read as sound ({error.error_string})") from error
+    except (OSError, MemoryError) as error:
+        reason = f"cannot be read as sound ({type(error).__name__}: {error})"
+        raise MediaError(filename, reason) from error
+    if rate not in SAMPLE_RATES:
+        raise MediaError(filename, f"claims a sampling rate of {rate} Hz")
     if cut_off and int(cut_off[2]) < int(cut_off[1]) < _UNKNOWN_LENGTH:
         promised = len(sound) * int(cut_off[1]) // max(1, int(cut_off[2]))
     if len(sound) < promised:

@@ -79,7 +79,8 @@ class DecodeAudioVisual(BaseTransform):
 
     Picture ``i`` of a clip is the one shown at ``clip_start + i / fps``, whatever the frame rate
     of the source; the last picture of a file is held where a clip reaches beyond it, as the sound
-    is continued by silence there. Rotated pictures are turned upright. The file is closed.
+    is continued by silence there. Pictures are turned and mirrored as the file says, and pixels
+    that are not square are made so, as players do. The file is closed.
 
     Reads ``media``, ``clip_start``, ``clip_duration``, ``audio_start``, ``audio_duration``; adds,
     as MMAction2's decoders do, ``imgs`` (list of ``num_clips * clip_len`` RGB uint8 arrays
@@ -150,9 +151,9 @@ class DecodeAudioVisual(BaseTransform):
         times = (starts[:, None] + np.arange(clip_len) / self.fps).ravel()
         times = np.minimum(times, media.duration).tolist()
         if self.per_clip is None:
-            pictures = WholePictures(times, self.short_side)
+            pictures = WholePictures(media, times, self.short_side)
         else:
-            pictures = CroppedPictures(times, clip_len, self.short_side, self.per_clip)
+            pictures = CroppedPictures(media, times, clip_len, self.short_side, self.per_clip)
         read_frames(media, times, pictures.add)
         pictures.put_into(results)
         results["clip_len"] = clip_len

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
-from av.video.reformatter import VideoReformatter
 
+from ..av_reader import MediaFile, Scaler
 from .per_clip import PerClip
 
 
@@ -15,14 +17,15 @@ class WholePictures:
     """Collects RGB pictures by their times, in one block of memory.
 
     Args:
+        media (MediaFile): The file that the frames are from.
         times (list[float]): Where in the file each place of the block comes from, in seconds.
         short_side (int | None): Scale to this shorter side in pixels; None: native size.
     """
 
-    def __init__(self, times: list[float], short_side: int | None) -> None:
+    def __init__(self, media: MediaFile, times: list[float], short_side: int | None) -> None:
         self._places = _places(times)
         self._count = len(times)
-        self._scaler = _Scaler(short_side)
+        self._scaler = Scaler(media, partial(fit, short_side=short_side), format="rgb24")
         self._images: np.ndarray | None = None
 
     def add(self, times: list[float], frame: VideoFrame) -> None:
@@ -30,9 +33,8 @@ class WholePictures:
 
         Each place gets its own copy, since some of MMAction2's transforms work in place.
         """
-        image = self._scaler(frame, "rgb24").to_ndarray()
-        if self._scaler.turns:
-            image = np.rot90(image, self._scaler.turns)
+        image = self._scaler(frame).to_ndarray()
+        image = self._scaler.pose.apply(image)
         if self._images is None:
             self._images = np.empty((self._count, *image.shape), np.uint8)
         for time in times:
@@ -43,7 +45,7 @@ class WholePictures:
         """Add ``imgs``, a list of `(H, W, 3)`, ``img_shape`` and ``original_shape``."""
         results["imgs"] = list(self._images)
         results["img_shape"] = self._images.shape[1:3]
-        results["original_shape"] = self._scaler.original_shape
+        results["original_shape"] = self._scaler.shown[::-1]
 
 
 class CroppedPictures:
@@ -53,6 +55,7 @@ class CroppedPictures:
     for a whole clip.
 
     Args:
+        media (MediaFile): The file that the frames are from.
         times (list[float]): Where in the file each picture comes from, in seconds, clip by clip.
         clip_len (int): Pictures a clip.
         short_side (int | None): Scale to this shorter side in pixels; None: native size.
@@ -60,12 +63,17 @@ class CroppedPictures:
     """
 
     def __init__(
-        self, times: list[float], clip_len: int, short_side: int | None, per_clip: PerClip
+        self,
+        media: MediaFile,
+        times: list[float],
+        clip_len: int,
+        short_side: int | None,
+        per_clip: PerClip,
     ) -> None:
         self._places = _places(times)
         self._clip_len = clip_len
         self._num_clips = len(times) // clip_len
-        self._scaler = _Scaler(short_side)
+        self._scaler = Scaler(media, partial(fit, short_side=short_side), format="gbrp")
         self._per_clip = per_clip
         self._draws: list[dict] = []
         self._boxes: list[tuple[int, int, int, int]] = []
@@ -73,10 +81,8 @@ class CroppedPictures:
 
     def add(self, times: list[float], frame: VideoFrame) -> None:
         """Convert a picture and put its crop wherever it is wanted."""
-        green, blue, red = self._scaler(frame, "gbrp").planes
-        planes = [_array(plane) for plane in (red, green, blue)]
-        if self._scaler.turns:
-            planes = [np.rot90(plane, self._scaler.turns) for plane in planes]
+        green, blue, red = self._scaler(frame).planes
+        planes = [self._scaler.pose.apply(_array(plane)) for plane in (red, green, blue)]
         if self._block is None:
             self._draw(planes[0].shape)
         for time in times:
@@ -99,7 +105,7 @@ class CroppedPictures:
                 clip[...] = clip[..., ::-1, :].copy()
         results.update(self._per_clip.merge(self._draws))
         results["imgs"] = self._block
-        results["original_shape"] = self._scaler.original_shape
+        results["original_shape"] = self._scaler.shown[::-1]
 
     def _draw(self, shape: tuple[int, int]) -> None:
         for _ in range(self._num_clips):
@@ -117,35 +123,6 @@ class CroppedPictures:
         self._block = np.empty((self._num_clips, 3, self._clip_len, height, width), np.uint8)
 
 
-class _Scaler:
-    """Brings frames to one size and format, and tells how they stand upright."""
-
-    def __init__(self, short_side: int | None) -> None:
-        self._short_side = short_side
-        self._scale, self._convert = VideoReformatter(), VideoReformatter()
-        self._size: tuple[int, int] | None = None
-        self.original_shape: tuple[int, int] | None = None
-        """Height and width of the upright source in pixels."""
-        self.turns = 0
-        """Quarter turns, counter-clockwise, that set the last frame upright."""
-
-    def __call__(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
-        # FFmpeg reports an impossible angle for a broken display matrix.
-        angle = frame.rotation
-        self.turns = angle // 90 if angle in (-270, -180, -90, 90, 180, 270) else 0
-        if self._size is None:
-            self._size = _scaled(frame.width, frame.height, self._short_side)
-            upright = (frame.height, frame.width)
-            self.original_shape = upright if self.turns % 2 == 0 else upright[::-1]
-        # Scaling first and converting then takes half the time of both in one. Plain averages over
-        # areas are faster on large pictures; the demo learned less from them in the runs we made.
-        if frame.format.name == "yuv420p" and (frame.width, frame.height) != self._size:
-            frame = self._scale.reformat(frame, *self._size, interpolation="BILINEAR", threads=1)
-        return self._convert.reformat(
-            frame, *self._size, format=pixel_format, interpolation="BILINEAR", threads=1
-        )
-
-
 def _places(times: list[float]) -> dict[float, list[int]]:
     places: dict[float, list[int]] = {}
     for place, time in enumerate(times):
@@ -153,7 +130,14 @@ def _places(times: list[float]) -> dict[float, list[int]]:
     return places
 
 
-def _scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
+def fit(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """Width and height with the given shorter side, the longer one even.
+
+    Args:
+        size (tuple[int, int]): Width and height of the picture in pixels.
+        short_side (int | None): Wanted shorter side in pixels; None: leave the size as it is.
+    """
+    width, height = size
     if short_side is None or short_side == min(width, height):
         return width, height
     long_side = max(2, 2 * round(max(width, height) * short_side / min(width, height) / 2))
