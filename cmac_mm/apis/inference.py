@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from cmac_mm.evaluation import find_test_pipeline
 from cmac_mm.utils import load_config, load_weights
 
 
@@ -79,19 +80,19 @@ def inference(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the model has no config with a test pipeline.
+        ValueError: If the model has no config, or this has no test pipeline; tells what to add.
         MediaError: If the file cannot be decoded, or lacks the sound the model needs; names it.
     """
     if not Path(video).is_file():
         raise FileNotFoundError(f"video {video} does not exist")
     cfg = getattr(model, "cfg", None)
-    if cfg is None or "test_dataloader" not in cfg:
+    if cfg is None:
         raise ValueError(
-            "the model has no config with a test_dataloader, whose pipeline reads the video: "
-            "build the model with init_model"
+            f"this {type(model).__name__} has no config with a test_dataloader, whose pipeline "
+            "reads the video: build the model with init_model"
         )
     init_default_scope(cfg.get("default_scope", "mmaction"))
-    pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+    pipeline = Compose(find_test_pipeline(cfg))
     packed = pipeline({"filename": str(video), "sample_idx": 0})
     with torch.no_grad():
         result = model.test_step(default_collate([packed]))[0]

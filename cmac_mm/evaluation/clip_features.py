@@ -319,9 +319,14 @@ def find_test_pipeline(cfg: Config) -> list[dict]:
     Raises:
         ValueError: If it has none.
     """
-    dataset = cfg.get("test_dataloader", {}).get("dataset", {})
-    while "pipeline" not in dataset:
-        dataset = dataset.get("query") or dataset.get("dataset")
-        if not dataset:
-            raise ValueError(f"{cfg.filename}: test_dataloader has no pipeline")
+    dataset = (cfg.get("test_dataloader") or {}).get("dataset") or {}
+    while dataset and not dataset.get("pipeline"):
+        inner = dataset.get("datasets") or [{}]
+        dataset = dataset.get("query") or dataset.get("dataset") or inner[0]
+    if not dataset:
+        raise ValueError(
+            f"{cfg.filename or 'the config'} has no test_dataloader.dataset.pipeline, which says "
+            "how a video is read: add test_dataloader=dict(dataset=dict(pipeline=[...])), as "
+            "configs/_base_/datasets/k400_32x128.py has it"
+        )
     return list(dataset["pipeline"])

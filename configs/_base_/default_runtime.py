@@ -15,6 +15,7 @@ default_hooks = dict(
     ),
 )
 custom_hooks = [
+    dict(type="LabelCheckHook"),
     dict(type="QueueSizeHook"),
     dict(type="BadSampleHook"),
     dict(type="NonFiniteLossHook", action="stop"),  # or "skip"

@@ -1,5 +1,6 @@
 """On real files of the built-in set and of the nasty folder, made or decoded for real."""
 
+import copy
 import json
 import os
 import runpy
@@ -128,7 +129,7 @@ def test_bad_model_is_refused(config, video, tmp_path):
     with pytest.raises(ValueError, match="no config with a test_dataloader"):
         inference(torch.nn.Identity(), video)
     model = init_model(Config({"model": config.model}))
-    with pytest.raises(ValueError, match="no config with a test_dataloader"):
+    with pytest.raises(ValueError, match=r"the config has no test_dataloader\.dataset\.pipeline"):
         inference(model, video)
     with pytest.raises(FileNotFoundError, match=r"nothing\.pth"):
         init_model(config, tmp_path / "nothing.pth")
@@ -203,3 +204,37 @@ def test_true_boxes_lie_on_what_moves(config, shapes):
                 inside.append(difference[torch.from_numpy(mask)].mean().item())
                 outside.append(difference[torch.from_numpy(~mask)].mean().item())
     assert np.mean(inside) > 3 * np.mean(outside)
+
+
+@pytest.mark.parametrize("missing", ["test_dataloader", "dataset", "pipeline", "None"])
+def test_a_config_without_a_test_part_says_what_to_add(config, video, tmp_path, missing):
+    cfg = copy.deepcopy(config)
+    if missing == "None":
+        cfg.test_dataloader = None
+    else:
+        part = dict(
+            test_dataloader=cfg._cfg_dict,
+            dataset=cfg.get("test_dataloader"),
+            pipeline=cfg.get("test_dataloader").dataset,
+        )[missing]
+        part.pop(missing)
+    model = init_model(cfg)
+    with pytest.raises(
+        ValueError, match=r"cmac_sounding-shapes\.py has no test_dataloader\.dataset\."
+    ) as info:
+        inference(model, video)
+    assert "add test_dataloader=dict(dataset=dict(pipeline=[...]))" in str(info.value)
+
+
+def test_a_pipeline_inside_of_wrappers_is_found(config, video):
+    cfg = copy.deepcopy(config)
+    plain = inference(init_model(cfg), video)
+    for wrapped in (
+        dict(type="RepeatDataset", times=2, dataset=cfg.test_dataloader.dataset),
+        dict(type="ConcatDataset", datasets=[cfg.test_dataloader.dataset]),
+    ):
+        torch.manual_seed(0)
+        model = init_model(cfg)
+        model.cfg = copy.deepcopy(cfg)
+        model.cfg.test_dataloader.dataset = wrapped
+        assert inference(model, video).visual_feature.shape == plain.visual_feature.shape

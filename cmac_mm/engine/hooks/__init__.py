@@ -6,6 +6,7 @@ from .clustering_hook import ClusteringHook
 from .cross_modal_agreement_hook import CrossModalAgreementHook
 from .deferred_log_hook import DeferredLogHook
 from .freeze_backbone_hook import FreezeBackboneHook
+from .label_check_hook import LabelCheckHook
 from .memory_bank_hook import MemoryBankHook
 from .non_finite_loss_hook import NonFiniteLossHook
 from .preemption_hook import EXIT_CODE, PreemptionHook
@@ -22,6 +23,7 @@ __all__ = [
     "CrossModalAgreementHook",
     "DeferredLogHook",
     "FreezeBackboneHook",
+    "LabelCheckHook",
     "MemoryBankHook",
     "NonFiniteLossHook",
     "PreemptionHook",

@@ -42,6 +42,7 @@ class MultiStageLinearHead(BaseModule):
                 f"in_channels and pool_sizes must be of one length, got {in_channels} and "
                 f"{pool_sizes}"
             )
+        self.num_classes = num_classes
         self.in_channels = tuple(in_channels)
         self.probes = nn.ModuleList()
         for channels, (frames, height, width) in zip(in_channels, pool_sizes, strict=True):

@@ -1,0 +1,45 @@
+"""Labels that do not fit the model, found before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import Dataset
+
+from ...datasets import AudioVisualDataset
+
+
+@HOOKS.register_module()
+class LabelCheckHook(Hook):
+    """Check the labels of all lists against the number of classes of the model's ``cls_head``.
+
+    Before training, validation or a test, for the data sets that are read there. Does nothing for a
+    model without such a head: pretraining needs no labels.
+
+    Raises:
+        ValueError: If a line has no label or one beyond the classes; names list, line and label.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Read the lists."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        num_classes = getattr(getattr(model, "cls_head", None), "num_classes", None)
+        if num_classes is None:
+            return
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            if hasattr(loop, "dataloader"):  # else it is a config yet, or there is none
+                for dataset in _lists(loop.dataloader.dataset):
+                    dataset.check_labels(num_classes)
+
+
+def _lists(dataset: Dataset) -> Iterator[AudioVisualDataset]:
+    """The lists inside of wrappers."""
+    if isinstance(dataset, AudioVisualDataset):
+        yield dataset
+    for part in getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]:
+        if part is not None:
+            yield from _lists(part)
