@@ -192,4 +192,6 @@ def test_a_grid_film_without_a_frame_count(media_dir):
         assert container.streams.video[0].frames == 0
     packed = run(path, True, True, num_clips=3)
     assert packed["inputs"]["imgs"].shape == (3, 3, 30, 64, 80)
-    assert packed["data_samples"].clip_start == pytest.approx([0, 0.99, 1.98])
+    assert packed["data_samples"].clip_start == pytest.approx(
+        [0, 1.0, 2.0]
+    )  # 75 frames, 25 a second

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from contextlib import contextmanager
+from bisect import bisect_right
+from contextlib import contextmanager, suppress
+from math import floor, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +24,22 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-# Elementary formats whose header holds no length: FFmpeg guesses it from the bit rate.
-_GUESSED_LENGTH = ("mp3", "aac", "ac3", "h264", "hevc", "m4v", "mpegvideo")
+# MP4's second name is the one it has when opened by its header alone.
+_MP4 = ("mov,mp4,m4a,3gp,3g2,mj2", "mp4")
+# Formats in which a seek finds the packets, with their times, that reading from the start gives.
+_SEEKABLE = (*_MP4, "matroska,webm", "wav")
+# Formats without a header: reading may start again at the first byte of the open file.
+_BARE = ("mpeg", "mpegts")
 # What is believed of a header, in Hz: brought to a usual rate, a second at 1 Hz fills the memory.
 SAMPLE_RATES = range(100, 10_000_001)
 # How far before the end the last packets are looked for, in seconds.
 _TAIL = 10.0
+# Decoding times go back by more than this only where another part begins, in seconds.
+_ANEW = 0.1
+# In a format without an index, a key frame is expected in a gap of this many seconds.
+_BLIND_JUMP = 20.0
+# Ticks before anything in a file.
+_FAR = 10**12
 # Opens an MP4 by its header alone. FFmpeg would open the decoders and decode some pictures to learn
 # what this header says already, which takes as long as all else in opening, and more for large
 # pictures.
@@ -35,6 +47,8 @@ _HEADER_ALONE = {
     "format": "mp4",
     "container_options": {"codec_whitelist": "none", "probesize": "32", "fpsprobesize": "0"},
 }
+# FFmpeg looks at the first seconds to learn which streams there are; this makes it go on.
+_LONG_LOOK = {"container_options": {"probesize": "1000000000", "analyzeduration": "1000000000"}}
 
 
 class MediaError(ValueError):
@@ -59,7 +73,16 @@ class MediaFile:
 
     Time 0 is the moment of the first picture (of the first sample, where only sound is asked
     for); all times handed to the readers and returned are seconds on that clock, so a track that
-    starts later or earlier than the picture keeps its distance to it.
+    starts later or earlier than the picture keeps its distance to it. The first picture is the
+    first one that can be decoded: a file that was cut begins with its first key frame.
+
+    MP4, Matroska (WebM) and WAV files are trusted to say where each moment lies. In other formats
+    a seek may land inside a frame, and lengths are guesses. Those files are read from their first
+    packet on wherever a clip lies, while only what it needs is decoded; one pass over the packets
+    of the picture (or sound) at opening finds its key frames and its length.
+
+    Where time stamps start anew, as in files joined end to end, reading stops with an error, since
+    they no longer say which sound belongs to which picture.
 
     Args:
         filename (str): Name of the file, used to open it and in messages.
@@ -91,11 +114,29 @@ class MediaFile:
         """Whether frame times come from counting decoded frames, as AVI has no time stamps."""
         self.origin = 0.0
         """Time 0 of the common clock on the container's own clock, in seconds."""
+        self.linear = False
+        """Whether reading begins at the first packet wherever a clip lies."""
         self._duration: float | None = None
         self._palette: PacketSideData | None = None
+        # Of the picture of a linear file: time in ticks of each key frame, and number of packets
+        # before it.
+        self._keys: list[tuple[int, int]] = []
+        # The stream that is being read, how many packets of it were, how many to leave out next.
+        self._reading, self._read, self._skip = -1, 0, 0
+        self._fresh = False
+        self._look: dict[str, object] = {}
+        # Start and end of the first frame of the sound on the container's clock.
+        self._first_sound: tuple[float, float] | None = None
+        self._first_heard = False
         try:
             if not self._open_by_header():
                 self.reopen()
+            self._find_origin()
+            if not self.linear:
+                # Now, while the first packets are at hand.
+                self._hear_first()
+            elif not self.counted:
+                self._survey()
         except BaseException:
             self.close()
             raise
@@ -104,8 +145,22 @@ class MediaFile:
         """Open the file (again), so that reading starts at its first packet."""
         self.close()
         with self.refusing("cannot be opened"):
-            self.container = self._open({})
+            self.container = self._open(self._look)
+            if not self._look and self._hides_something():
+                self.close()
+                self._look = _LONG_LOOK
+                self.container = self._open(self._look)
         self._set_up()
+
+    def _hides_something(self) -> bool:
+        """Whether a stream asked for may begin later than FFmpeg looks at opening."""
+        streams = self.container.streams
+        return any(
+            streams.best(kind) is None
+            and (self.container.format.name == "mpeg" or bool(getattr(streams, kind)))
+            for kind, wanted in zip(("video", "audio"), self._wanted, strict=True)
+            if wanted
+        )
 
     def _open_by_header(self) -> bool:
         """Open an MP4 quickly; False, if this is none or its header leaves anything open."""
@@ -152,9 +207,65 @@ class MediaFile:
                 stream.discard = Discard.all
         if self.video is not None and self.video.codec_context.pix_fmt == "pal8":
             self._keep_palette()
-        self.counted = self.container.format.name == "avi"
+        name = self.container.format.name
+        self.counted = name == "avi"
+        self.linear = name not in _SEEKABLE
+        self._reading, self._skip = -1, 0
+        self._fresh = True
+
+    def _find_origin(self) -> None:
         stream = self.video or self.audio
-        self.origin = 0.0 if self.counted else float((stream.start_time or 0) * stream.time_base)
+        start = stream.start_time
+        if self.counted and len(stream.index_entries):
+            # The start that AVI's header gives a track; FFmpeg leaves it out there.
+            start = stream.index_entries[0].timestamp
+        self.origin = float((start or 0) * stream.time_base)
+
+    def _survey(self) -> None:
+        """Find first picture, key frames and length of a linear file by looking at all packets."""
+        stream = self.video or self.audio
+        base, end = stream.time_base, None
+        step = int(1 / (self.video.average_rate * base)) if self._has_rate() else 0
+        for place, packet in enumerate(self.packets(stream)):
+            if packet.pts is None or not packet.size:
+                continue
+            if self.video is not None:
+                if packet.is_keyframe:
+                    self._keys.append((packet.pts, place))
+                if not self._keys or packet.pts < self._keys[0][0]:
+                    continue
+            end = max(end or packet.pts, packet.pts + (packet.duration or step))
+        if self._keys:
+            self.origin = float(self._keys[0][0] * base)
+        if end is not None:
+            self._duration = float(end * base) - self.origin
+
+    @property
+    def first_sound(self) -> tuple[float, float] | None:
+        """Start and end in seconds of the first frame of sound; None where stamps are exact."""
+        if not self._first_heard:
+            self._hear_first()
+        if self._first_sound is None:
+            return None
+        return self._first_sound[0] - self.origin, self._first_sound[1] - self.origin
+
+    def _hear_first(self) -> None:
+        self._first_heard = True
+        # Stamps of whole samples say all.
+        if self.audio is None or self.audio.time_base * (self.audio.rate or 0) <= 1:
+            return
+        if not self._fresh:
+            self._to_first_packet()
+        with suppress(MediaError, FFmpegError):
+            for packet in self.packets(self.audio):
+                for frame in packet.decode():
+                    if frame.pts is not None:
+                        start = float(frame.pts * self.audio.time_base)
+                        self._first_sound = start, start + frame.samples / frame.sample_rate
+                        return
+
+    def _has_rate(self) -> bool:
+        return self.video is not None and bool(self.video.average_rate)
 
     def _keep_palette(self) -> None:
         """Keep the palette that comes with the first packet only, and so not after a seek."""
@@ -211,13 +322,33 @@ class MediaFile:
         return stream
 
     def packets(self, stream: Stream) -> Iterator[av.Packet]:
-        """Packets of a stream from the current position; those of the other are not even read."""
+        """Packets of a stream from the current position; those of the other are not even read.
+
+        Raises:
+            MediaError: The file cannot be read on, or its time stamps start anew.
+        """
         for other in (self.video, self.audio):
             if other is not None:
                 other.discard = Discard.default if other is stream else Discard.all
+        if self._reading != stream.index:
+            self._reading, self._read, self._skip = stream.index, 0, 0
+        self._fresh = False
         palette = self._palette if stream is self.video else None
+        tolerance, last = _ANEW / stream.time_base, None
         with self.refusing("cannot be read on"):
             for packet in self.container.demux(stream):
+                if packet.dts is not None:
+                    if last is not None and last - packet.dts > tolerance:
+                        time = float(last * stream.time_base) - self.origin
+                        raise self.error(
+                            f"its time stamps start anew at {time:.2f} s (files joined end to "
+                            "end? ffmpeg can write them anew)"
+                        )
+                    last = packet.dts
+                self._read += 1
+                if self._skip:
+                    self._skip -= 1
+                    continue
                 if palette is not None and packet.size:
                     if not packet.has_sidedata("palette"):
                         packet.set_sidedata(palette)
@@ -225,45 +356,123 @@ class MediaFile:
                 yield packet
 
     def seek(self, stream: Stream, time: float) -> None:
-        """Go to the last place at or before ``time`` (seconds) from which decoding may start."""
-        target = int((time + self.origin) / stream.time_base)
+        """Go to the last place at or before ``time`` (seconds) from which decoding may start.
+
+        The sound of a linear file is read from its first packet on, whatever the time.
+        """
+        goal = floor((time + self.origin) / stream.time_base) if time > -inf else -inf
+        if self.linear:
+            self._skip_to(stream, self._place(goal) if stream is self.video else 0)
+            return
         try:
-            self.container.seek(target, stream=stream)
+            self.container.seek(int(max(goal, -_FAR)), stream=stream)
         except (FFmpegError, OverflowError):
-            # Not every format can seek, and not to every place; the start always works.
+            # Not every file can be sought in, and not to every place; the start always works.
             self.reopen()
+
+    def rewind(self) -> None:
+        """Go to the first place from which the picture can be decoded, in the surest way."""
+        if self._keys:
+            self.seek(self.video, -inf)
+        elif not self._fresh:
+            self.reopen()
+
+    def can_leap(self, now: float, target: float) -> bool:
+        """Whether seeking ``target`` lands after ``now``, the time that reading has come to."""
+        base = float(self.video.time_base)
+        goal = int((target + self.origin) / base)
+        entries = self.video.index_entries
+        if self.linear:
+            return bool(self._keys) and (
+                self._keys[self._last_key(goal)][0] * base - self.origin > now
+            )
+        if len(entries) < 2:
+            return target - now > _BLIND_JUMP
+        found = entries.search_timestamp(goal)
+        return found >= 0 and entries[found].timestamp * base - self.origin > now
+
+    def lists(self, stream: Stream, begin: float, end: float) -> bool:
+        """Whether the file's own list names packets of a stream between two times (seconds).
+
+        MP4 and AVI have one. What it names and the file lacks is lost: the file breaks off. What
+        no list names was never there.
+        """
+        if not (self.counted or self.container.format.name in _MP4):
+            return False
+        base = float(stream.time_base)
+        entries = stream.index_entries
+        found = entries.search_timestamp(int((end + self.origin) / base))
+        return found >= 0 and entries[found].timestamp * base - self.origin > begin
+
+    def _place(self, goal: float) -> int:
+        """How many packets of the picture lie before the last key frame up to ``goal`` ticks."""
+        return self._keys[self._last_key(goal)][1] if self._keys else 0
+
+    def _last_key(self, goal: float) -> int:
+        return max(0, bisect_right(self._keys, goal, key=lambda key: key[0]) - 1)
+
+    def _skip_to(self, stream: Stream, place: int) -> None:
+        if self._reading == stream.index and self._read <= place:
+            stream.codec_context.flush_buffers()
+            self._skip = place - self._read
+            return
+        index = stream.index
+        self._to_first_packet()
+        self._reading, self._read, self._skip = index, 0, place
+
+    def _to_first_packet(self) -> None:
+        if self._fresh:
+            return
+        if self.container.format.name in _BARE:
+            with suppress(FFmpegError, OSError):
+                self.container.seek(0, unsupported_byte_offset=True)
+                return
+        self.reopen()
 
     @property
     def duration(self) -> float:
         """Length in seconds of the picture (of the sound, where only sound is asked for)."""
         if self._duration is None:
             with self.refusing("its length cannot be found"):
-                self._duration = self.end_of(self.video or self.audio)
-            if self._duration <= 0:
-                raise self.error("holds no picture or sound (length 0)")
+                self._duration = self._length()
+        if self._duration <= 0:
+            raise self.error("holds no picture or sound (length 0)")
         return self._duration
 
-    def end_of(self, stream: Stream) -> float:
-        """End of a stream on the common clock, in seconds, by its header or its packets."""
-        guessed = self.container.format.name in _GUESSED_LENGTH
-        if not stream.duration or guessed:
-            return self._measure_end(stream)
-        start = 0 if self.counted else stream.start_time or 0
-        return float((start + stream.duration) * stream.time_base) - self.origin
+    def _length(self) -> float:
+        stream = self.video or self.audio
+        length = float((stream.duration or 0) * stream.time_base)
+        if self.counted and self.video is not None:
+            trusted = True
+        else:
+            # Where a track starts later, MP4's length holds the time before it in some files.
+            trusted = not (self.linear or stream.start_time)
+        if trusted and length > 0:
+            return length
+        return self._listed_length(stream) or self._measured_length() or length
 
-    def _measure_end(self, stream: Stream) -> float:
-        total = self.container.duration
-        tail = None if total is None else total / av.time_base - _TAIL
-        index = stream.index
-        if tail is not None and tail > _TAIL:
-            self.seek(stream, tail)
+    def _listed_length(self, stream: Stream) -> float:
+        """Length of a track by the samples that an MP4's header lists, 0 if it does not."""
+        entries = stream.index_entries
+        if self.linear or not stream.frames or len(entries) < 2:
+            return 0.0
+        shown = (i for i in range(len(entries)) if not entries[i].is_discard)
+        first = next(shown, 0)
+        last = next((i for i in range(len(entries) - 1, 0, -1) if not entries[i].is_discard), 1)
+        step = entries[last].timestamp - entries[last - 1].timestamp
+        ticks = entries[last].timestamp + step - entries[first].timestamp
+        return float(ticks * stream.time_base)
+
+    def _measured_length(self) -> float:
+        """Length by the times of the last packets."""
+        index = (self.video or self.audio).index
+        total = (self.container.duration or 0) / av.time_base
+        for start in (total - _TAIL, -inf) if total > 2 * _TAIL else (-inf,):
+            self.seek(self.container.streams[index], start)
             end = self._last_packet_end(self.container.streams[index])
             if end is not None:
                 return end
-        self.reopen()
-        end = self._last_packet_end(self.container.streams[index])
-        self.reopen()
-        return 0.0 if end is None else end
+        return 0.0
 
     def _last_packet_end(self, stream: Stream) -> float | None:
         ends = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from math import gcd
 
 import av
@@ -22,7 +24,7 @@ _WARM_UP = 0.3
 _PLAIN = (("fltp", "mono"), ("fltp", "stereo"))
 # The stamps of sound packets are rounded; only a larger step between them is a gap, in seconds.
 _GAP = 0.01
-# This much of the sound that the header promises may be missing at its end, in seconds.
+# This much of the sound that the file's own list names may be missing at its end, in seconds.
 _MISSING = 0.25
 # Reach of the resampling filter on either side, in samples of its output, with room to spare.
 _REACH = 64
@@ -34,11 +36,18 @@ def read_sound(
     """Sound of N time spans of equal length, mixed down to one channel and resampled.
 
     Sample ``i`` of a span is the sound at ``start + i / sample_rate`` on the clock of the picture,
-    to within half a sample of the source. Outside the track there is silence. Where spans
-    overlap, the file is decoded once. More than two channels are mixed with the weights of the
-    loudspeakers' places (as FFmpeg does), scaled so that nothing can clip, if the file tells these
-    places; else they are averaged, as two are. Of an ambisonic track the first channel is taken,
-    which holds all directions.
+    to within half a sample of the source, as decoding the track from its start places it. (After
+    a hole, or where frames differ in length as Vorbis's do, Matroska's rounding to 1 ms stays.)
+    Where spans overlap, the file is decoded once.
+
+    Where a track has no sound there is silence: before its start, in a hole, after its end, in
+    every format alike. Damage is an error: packets that do not decode, and sound that the list in
+    the file's own header names and the file does not hold, as where an MP4 was cut off. What a
+    file without such a list lacks at its end nobody promised.
+
+    More than two channels are mixed with the weights of the loudspeakers' places (as FFmpeg does),
+    scaled so that nothing can clip, if the file tells these places; else they are averaged, as two
+    are. Of an ambisonic track the first channel is taken, which holds all directions.
 
     Args:
         media (MediaFile): The open file.
@@ -50,7 +59,7 @@ def read_sound(
         np.ndarray: Float32, shape ``(N, round(duration * sample_rate))``, full scale 1.
 
     Raises:
-        MediaError: The sound cannot be decoded, or breaks off before the end its header promises.
+        MediaError: The sound cannot be decoded, or the file breaks off.
     """
     samples = round(duration * sample_rate)
     out = np.zeros((len(starts), samples), np.float32)
@@ -146,31 +155,69 @@ class _Converter:
 
 def _decode(media: MediaFile, begin: float, end: float) -> _Part:
     """Decode a time span, and before it what the decoder needs, into one channel."""
-    promised = media.end_of(media.audio) if media.audio.duration else None
     kind: tuple[str, str, int] | None = None
-    start, rate, place = begin, 1, 0
-    places: list[int] = []
+    times: list[float | None] = []
     frames: list[av.AudioFrame] = []
     for time, frame in _frames(media, begin, end):
         if kind is None:
-            kind, rate = _kind(frame), frame.sample_rate
-            start = begin if time is None else time
+            kind = _kind(frame)
         elif _kind(frame) != kind:
             raise media.error("the sound changes its format on the way")
-        if time is not None and time - start - place / rate > _GAP:
+        times.append(time)
+        frames.append(frame)
+    rate = 1 if kind is None else kind[2]
+    start, places = _places(media, times, [frame.samples for frame in frames], rate, begin)
+    length = max((p + f.samples for p, f in zip(places, frames, strict=True)), default=0)
+    reached = max(begin, start + length / rate)
+    if reached < end - _MISSING and media.lists(media.audio, reached + _MISSING, end):
+        if kind is None:
+            raise media.error(f"no sound at {begin:.2f} of {media.duration:.2f} s")
+        raise media.error(f"the sound breaks off at {reached:.2f} of {media.duration:.2f} s")
+    samples = np.zeros(length, np.float32)
+    for place, piece in zip(places, _mixed(frames, kind), strict=True):
+        piece = piece[max(0, -place) :]
+        samples[max(0, place) : max(0, place) + len(piece)] = piece
+    opening = media.first_sound
+    if opening is not None:
+        # What encoders put before the sound is left out only where a file is read from its start.
+        samples[: max(0, round((opening[0] - start) * rate))] = 0
+    return _Part(start, rate, samples)
+
+
+def _places(
+    media: MediaFile, times: list[float | None], sizes: list[int], rate: int, begin: float
+) -> tuple[float, list[int]]:
+    """Time of the first sample, and the place of each frame in samples after it.
+
+    Frames follow one another without a gap. Only where time stamps differ by more than they are
+    rounded do they move a frame.
+    """
+    known = next((i for i, time in enumerate(times) if time is not None), None)
+    if known is None:
+        start = begin
+    else:
+        time = _on_grid(media, times[known], sizes[known:], rate)
+        start = time - sum(sizes[:known]) / rate
+    places, place = [], 0
+    for time, size in zip(times, sizes, strict=True):
+        if time is not None and abs(time - start - place / rate) > _GAP:
             place = round((time - start) * rate)
         places.append(place)
-        place += frame.samples
-        frames.append(frame)
-    reached = start + place / rate
-    if promised is not None and reached < min(promised, end) - _MISSING:
-        if kind is None:
-            raise media.error(f"no sound at {begin:.2f} of {promised:.2f} s")
-        raise media.error(f"the sound breaks off at {reached:.2f} of {promised:.2f} s")
-    samples = np.zeros(place, np.float32)
-    for place, piece in zip(places, _mixed(frames, kind), strict=True):
-        samples[place : place + len(piece)] = piece
-    return _Part(start, rate, samples)
+        place += size
+    return start, places
+
+
+def _on_grid(media: MediaFile, time: float, sizes: list[int], rate: int) -> float:
+    """A frame's time by counting frames of one size from the track's first, if that agrees.
+
+    Matroska rounds stamps to 1 ms, which is 48 samples.
+    """
+    first, size = media.first_sound, sizes[0]
+    if first is None or any(other != size for other in sizes[:-1]):
+        return time
+    frames = round((time - first[1]) * rate / size)
+    counted = first[1] + frames * size / rate
+    return counted if abs(counted - time) < 1.1 * media.audio.time_base else time
 
 
 def _mixed(frames: list[av.AudioFrame], kind: tuple[str, str, int] | None) -> Iterator[np.ndarray]:
@@ -202,16 +249,11 @@ def _frames(
     media: MediaFile, begin: float, end: float
 ) -> Iterator[tuple[float | None, av.AudioFrame]]:
     """The decoded frames that a time span needs, with their times in seconds."""
-    media.seek(media.audio, begin - _WARM_UP)
+    packets = _packets(media, begin, end)
     base, origin = float(media.audio.time_base), media.origin
     problem, empty = "", True
-    for packet in media.packets(media.audio):
+    for packet in packets:
         time = None if packet.pts is None else packet.pts * base - origin
-        if time is not None:
-            if time > end + _GAP:
-                break
-            if time + (packet.duration or 0) * base < begin - _WARM_UP:
-                continue
         try:
             frames = packet.decode()
         except FFmpegError as error:
@@ -228,6 +270,46 @@ def _frames(
             yield None if frame.pts is None else frame.pts * base - origin, frame
     if problem and empty:
         raise media.error(problem)
+
+
+def _packets(media: MediaFile, begin: float, end: float) -> Iterator[av.Packet]:
+    """The packets of a time span, and before it those of 0.3 s of sound."""
+    lead, rest = _part_at(media, begin, begin - _WARM_UP)
+    if lead and not media.linear:
+        heard = sum(duration for _, duration, _ in lead)
+        if heard < _WARM_UP and begin - lead[0][0] - heard > _WARM_UP:
+            # Before the span lies a hole, and what the decoder needs lies before that.
+            lead, rest = _part_at(media, begin, lead[0][0] - _WARM_UP)
+    yield from (packet for _, _, packet in lead)
+    base, origin = float(media.audio.time_base), media.origin
+    for packet in rest:
+        if packet.pts is not None and packet.pts * base - origin > end + _GAP:
+            return
+        yield packet
+
+
+def _part_at(
+    media: MediaFile, begin: float, start: float
+) -> tuple[deque[tuple[float, float, av.Packet]], Iterator[av.Packet]]:
+    """Read from ``start`` up to a time span; returns packets before it and those that follow.
+
+    Those before it come with time and duration, and are no more than 0.3 s of sound needs.
+    """
+    media.seek(media.audio, start)
+    base, origin = float(media.audio.time_base), media.origin
+    lead: deque[tuple[float, float, av.Packet]] = deque()
+    heard = 0.0
+    rest = media.packets(media.audio)
+    for packet in rest:
+        time = begin if packet.pts is None else packet.pts * base - origin
+        duration = (packet.duration or 0) * base
+        if time + duration >= begin:
+            return lead, chain([packet], rest)
+        lead.append((time, duration, packet))
+        heard += duration
+        while heard - lead[0][1] >= _WARM_UP:
+            heard -= lead.popleft()[1]
+    return lead, iter(())
 
 
 def _kind(frame: av.AudioFrame) -> tuple[str, str, int]:

@@ -20,8 +20,6 @@ _STEP_BACK = 1.0
 _REORDERING = 1.0
 # The least gap in the wanted times that may be worth a seek, in seconds.
 _JUMP = 0.2
-# The same in a format without an index.
-_BLIND_JUMP = 20.0
 
 FrameSink = Callable[[list[float], av.VideoFrame], None]
 
@@ -58,7 +56,7 @@ def _read_all(media: MediaFile, wanted: list[float], sink: FrameSink) -> None:
                     break
         if not served:
             # Seeking did not help, or there is nothing to seek by: the start always works.
-            media.reopen()
+            media.rewind()
             served = _read_run(media, wanted, sink, last_try=True)
         wanted = wanted[served:]
 
@@ -107,20 +105,9 @@ def _collect(media: MediaFile, wanted: list[float]) -> tuple[list[av.Packet], in
             served += 1
         if served == len(wanted):
             return packets, served, False
-        if served and wanted[served] > now + _JUMP and _can_leap(media, now, wanted[served]):
+        if served and wanted[served] > now + _JUMP and media.can_leap(now, wanted[served]):
             return packets, served, False
     return packets, len(wanted), True
-
-
-def _can_leap(media: MediaFile, now: float, target: float) -> bool:
-    """Whether a seek to ``target`` lands after ``now``, the time that reading has come to."""
-    stream = media.video
-    base, origin = float(stream.time_base), media.origin
-    entries = stream.index_entries
-    if len(entries) < 2:
-        return target - now > _BLIND_JUMP
-    found = entries.search_timestamp(int((target + origin) / base))
-    return found >= 0 and entries[found].timestamp * base - origin > now
 
 
 def _plan(
