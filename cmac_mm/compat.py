@@ -39,6 +39,8 @@ def apply() -> None:
     _resume_from_complete_checkpoints()
     _synchronise_batch_norm_on_cpu()
     _copy_datasets_with_fresh_memory()
+    _load_without_workers()
+    _resume_sharded_optimisers()
 
 
 def _require_cv2() -> None:
@@ -207,11 +209,13 @@ def _resume_from_complete_checkpoints() -> None:
     mmengine believes the note `last_checkpoint`, which a killed run leaves empty or pointing at
     half a file.
     """
+    import mmengine.runner._flexible_runner
     import mmengine.runner.runner
 
     from .utils.resume import latest_checkpoint
 
-    mmengine.runner.runner.find_latest_checkpoint = latest_checkpoint
+    for module in (mmengine.runner.runner, mmengine.runner._flexible_runner):
+        module.find_latest_checkpoint = latest_checkpoint
 
 
 def _synchronise_batch_norm_on_cpu() -> None:
@@ -251,3 +255,41 @@ def _copy_datasets_with_fresh_memory() -> None:
         return copy_dataset(dataset, {} if memo is None else memo)
 
     BaseDataset._copy_without_annotation = copy_with_fresh_memory
+
+
+def _load_without_workers() -> None:
+    """Make `num_workers=0` enough for loading in the process itself.
+
+    torch refuses it where settings of the workers stand beside it, as in all configs.
+    """
+    from mmengine.runner import FlexibleRunner, Runner
+
+    of_workers = ("persistent_workers", "prefetch_factor", "multiprocessing_context", "timeout")
+    for runner in (Runner, FlexibleRunner):
+        runner.build_dataloader = staticmethod(_without(runner.build_dataloader, of_workers))
+
+
+def _without(build: Callable, of_workers: tuple[str, ...]) -> Callable:
+    @functools.wraps(build)
+    def build_dataloader(dataloader: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(dataloader, dict) and dataloader.get("num_workers", 0) == 0:
+            dataloader = {k: v for k, v in dataloader.items() if k not in of_workers}
+        return build(dataloader, *args, **kwargs)
+
+    return build_dataloader
+
+
+def _resume_sharded_optimisers() -> None:
+    """Load an optimiser's state with FSDP: since torch 2.1 its arguments have another order."""
+    from mmengine._strategy import FSDPStrategy
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    def load_optim_state_dict(strategy: FSDPStrategy, state: dict) -> None:
+        wrapper = strategy.optim_wrapper
+        wrapper.load_state_dict(
+            FullyShardedDataParallel.optim_state_dict_to_load(
+                strategy.model, wrapper.optimizer, state
+            )
+        )
+
+    FSDPStrategy.load_optim_state_dict = load_optim_state_dict

@@ -6,6 +6,7 @@ import functools
 import http.server
 import inspect
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,12 +19,15 @@ import mmengine.runner.runner
 import numpy as np
 import pytest
 import torch
+from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
 from mmengine.hooks import SyncBuffersHook
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import FlexibleRunner, Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.runner.checkpoint import find_latest_checkpoint as untouched_find_latest_checkpoint
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from cmac_mm import compat, load_config
 
@@ -294,6 +298,32 @@ def test_automatic_resume_believes_an_empty_note(tmp_path):
     (tmp_path / "last_checkpoint").write_text("")  # killed between opening and writing
     assert untouched_find_latest_checkpoint(str(tmp_path)) == ""
     assert mmengine.runner.runner.find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_3.pth")
+
+
+def test_settings_of_workers_beside_no_workers():
+    cfg = dict(
+        dataset=[1, 2],
+        sampler=dict(type="DefaultSampler", shuffle=False),
+        collate_fn=dict(type="default_collate"),
+        num_workers=0,
+        persistent_workers=True,
+        prefetch_factor=2,
+        multiprocessing_context="spawn",
+        timeout=3,
+    )
+    for runner in (Runner, FlexibleRunner):
+        with pytest.raises(ValueError, match="num_workers"):
+            runner.build_dataloader.__wrapped__(copy.deepcopy(cfg))
+        assert [batch.tolist() for batch in runner.build_dataloader(cfg)] == [[1], [2]]
+        assert runner.build_dataloader({**cfg, "num_workers": 1}).prefetch_factor == 2
+
+
+def test_mmengine_swaps_arguments_of_fsdp():
+    """tests/test_tools/test_strategies.py resumes."""
+    parameters = inspect.signature(FullyShardedDataParallel.optim_state_dict_to_load).parameters
+    assert list(parameters)[:3] == ["model", "optim", "optim_state_dict"]
+    theirs = Path(inspect.getfile(FSDPStrategy)).read_text()
+    assert re.search(r"optim_state_dict_to_load\(\s*state_dict, self\.model, self\.optim", theirs)
 
 
 def batch_norm_on_two_ranks(rank, folder):

@@ -1,7 +1,9 @@
 """Every config reads, builds and says what its name says."""
 
+import importlib.util
 from pathlib import Path
 
+import mmaction
 import pytest
 from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmengine.registry import init_default_scope
@@ -49,6 +51,18 @@ def test_builds(name):
         HOOKS.build(hook)
     if cfg.get("test_evaluator"):
         METRICS.build(cfg.test_evaluator)
+
+
+def test_seed_given_to_mmaction2s_launcher_is_used(monkeypatch):
+    """It takes the seed of the config, if that says anything of it."""
+    path = Path(mmaction.__path__[0]) / ".mim/tools/train.py"
+    spec = importlib.util.spec_from_file_location("mmaction_train", path)
+    launcher = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launcher)
+    for name in CONFIGS:
+        monkeypatch.setattr("sys.argv", ["train.py", name, "--seed", "7"])
+        cfg = launcher.merge_args(cmac_mm.load_config(CONFIG_DIR / name), launcher.parse_args())
+        assert cfg.randomness.seed == 7
 
 
 def test_headline_is_the_papers_recipe():

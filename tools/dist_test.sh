@@ -17,5 +17,7 @@ else
     rendezvous=(--nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}"
         --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${PORT:-29500}")
 fi
+# The ranks end when torchrun, which this process becomes, is killed.
+export CMAC_LAUNCHER_PID=$$
 exec python -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node "$gpus" \
     "$(dirname "${BASH_SOURCE[0]}")/test.py" "$config" "$checkpoint" --launcher pytorch "$@"

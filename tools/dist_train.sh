@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Train on the GPUs of one or more machines, or on as many CPU processes where there is no GPU.
 #   bash tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
-# SIGTERM and SIGUSR1 let it save and end with code 75; `--resume` goes on from there.
+# SIGTERM, SIGUSR1 and SIGHUP (the SSH session ends; not under nohup) let it save and end with code
+# 75; `--resume` goes on from there. Where this script or torchrun is killed, so are the ranks.
 # One machine takes a free port, or PORT; on several set NNODES, NODE_RANK, MASTER_ADDR and PORT.
 set -euo pipefail
 
@@ -20,8 +21,9 @@ else
 fi
 # In a process group of its own: signals reach torchrun only through the traps below.
 set -m
-python -m torch.distributed.run "${rendezvous[@]}" --nproc_per_node "$gpus" \
-    "$(dirname "${BASH_SOURCE[0]}")/train.py" "$config" --launcher pytorch "$@" &
+tools=$(dirname "${BASH_SOURCE[0]}")
+python "$tools/launch.py" "${rendezvous[@]}" --nproc_per_node "$gpus" \
+    "$tools/train.py" "$config" --launcher pytorch "$@" &
 torchrun=$!
 set +m
 # Asked to stop, the ranks save and leave by themselves. torchrun would give them 30 seconds.
@@ -30,9 +32,12 @@ stop() {
     asked=true
     local ranks
     read -ra ranks <"/proc/$torchrun/task/$torchrun/children" || true
+    if [ ${#ranks[@]} = 0 ]; then
+        ranks=("$torchrun") # there are none yet
+    fi
     kill -USR1 "${ranks[@]}" 2>/dev/null || true
 }
-trap stop TERM USR1
+trap stop TERM USR1 HUP
 trap 'kill -INT -- -$torchrun' INT
 
 status=0

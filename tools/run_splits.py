@@ -5,14 +5,16 @@ import hashlib
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
 from cmac_mm.evaluation import save_result
-from cmac_mm.utils import load_config, read_json
+from cmac_mm.utils import end_with_parent, load_config, read_json
 from cmac_mm.utils.files import write_text
 
 TOOLS = Path(__file__).resolve().parent
@@ -123,7 +125,12 @@ def call(split: int, tool: str, arguments: list[str], gpus: int, options: list[s
     command += options
     print(shlex.join(command), flush=True)
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    result = subprocess.run(command, env={**os.environ, "PATH": path})
+    # Whatever ends this process, what it has started saves and ends.
+    result = subprocess.run(
+        command,
+        env={**os.environ, "PATH": path},
+        preexec_fn=partial(end_with_parent, signal.SIGTERM),
+    )
     if result.returncode:
         print(f"split {split}: {tool}.py ended with {result.returncode}", file=sys.stderr)
         sys.exit(result.returncode if result.returncode > 0 else 1)
@@ -138,13 +145,12 @@ def run_split(args: argparse.Namespace, split: int, cfg: Config) -> dict:
         return read_json(path)
     options = ["--work-dir", str(folder), "--cfg-options", *options_of_split(args, split)]
     gpus = [str(args.gpus)] if args.gpus > 1 else []
-    last = folder / "last_checkpoint"
-    finished = f"epoch_{cfg.train_cfg.max_epochs}.pth"
-    if not last.is_file() or Path(last.read_text()).name != finished:
+    last = folder.absolute() / f"epoch_{cfg.train_cfg.max_epochs}.pth"
+    if not last.is_file():
         seed = [] if args.seed is None else ["--seed", str(args.seed)]
         call(split, "train", [args.config, *gpus], args.gpus, ["--resume", *seed, *options])
     # The last epoch: nothing is chosen on the test videos.
-    call(split, "test", [args.config, last.read_text(), *gpus], args.gpus, options)
+    call(split, "test", [args.config, str(last), *gpus], args.gpus, options)
     return read_json(path)
 
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.registry import RUNNERS
 
 from cmac_mm.utils import load_config, setup_launcher, shut_down
 
@@ -111,7 +111,7 @@ def main() -> None:
     merge_args(cfg, args)
     setup_launcher(cfg, args.launcher)
     try:
-        Runner.from_cfg(cfg).train()
+        RUNNERS.build(cfg).train()  # `runner_type`, or MMEngine's Runner
     except SystemExit:  # all ranks leave on request, see PreemptionHook
         shut_down()
         raise

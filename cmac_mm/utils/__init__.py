@@ -15,7 +15,7 @@ from .read import (
     split_lines,
 )
 from .resume import latest_checkpoint
-from .setup_env import setup_launcher, shut_down
+from .setup_env import end_with_parent, setup_launcher, shut_down
 from .split import split_sizes
 from .watch import Watch
 
@@ -25,6 +25,7 @@ __all__ = [
     "Watch",
     "config_path",
     "default_workers",
+    "end_with_parent",
     "fixed_random_state",
     "latest_checkpoint",
     "list_mismatches",

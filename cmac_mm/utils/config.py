@@ -21,6 +21,8 @@ _RUNNER_FIELDS = {
     "evaluation",
     "find_unused_parameters",
     "model_wrapper_cfg",
+    "runner_type",
+    "strategy",
     "sync_bn",
 } - {"self", "cfg"}
 # What a variable can have an effect on: the same, and the variables that tools read.

@@ -1,16 +1,66 @@
-"""Finding the checkpoint to go on from."""
+"""Finding the checkpoint to go on from, and whose run it is."""
 
 from __future__ import annotations
 
+import json
 import logging
+import time
+import uuid
 import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 
 from .checkpoint import weights_only
+from .files import write_text
+from .main_rank import on_main_rank
+
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What tells a run from others: in its checkpoints (``meta.run``) and in ``run.json``.
+
+    Args:
+        id (str): Twelve hexadecimal digits, drawn when it began.
+        started (str): When it began, local time.
+    """
+
+    id: str
+    started: str
+
+    @classmethod
+    def new(cls) -> Run:
+        """A run that begins now."""
+        return cls(uuid.uuid4().hex[:12], time.strftime("%Y-%m-%d %H:%M:%S"))
+
+    @classmethod
+    def of(cls, meta: Mapping[str, Any]) -> Run | None:
+        """The run that a checkpoint's ``meta`` names; None if it was written without."""
+        run = meta.get("run")
+        return cls(str(run["id"]), str(run["started"])) if run else None
+
+    @classmethod
+    def read(cls, work_dir: Path) -> Run | None:
+        """The run that ``run.json`` names; None if there is none."""
+        path = work_dir / RUN_FILE
+        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+    def write(self, work_dir: Path) -> None:
+        """Write ``run.json``."""
+        write_text(work_dir / RUN_FILE, json.dumps(self.as_dict(), indent=2) + "\n")
+
+    def as_dict(self) -> dict[str, str]:
+        """For ``meta.run``."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"run {self.id}, started {self.started}"
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
@@ -29,18 +79,16 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
     Raises:
         RuntimeError: If there are checkpoints, and all of them are damaged.
     """
-    found: list[str | None] = [None]
-    if is_main_process():
-        found = [_latest(Path(work_dir))]
-    broadcast_object_list(found)
-    return found[0]
+    return on_main_rank(_latest, Path(work_dir))
 
 
 def _latest(folder: Path) -> str | None:
     candidates = [*folder.glob("epoch_*.pth"), *folder.glob("iter_*.pth")]
-    steps = {path: count for path in candidates if (count := _steps(path)) is not None}
-    for path in sorted(steps, key=lambda path: (steps[path], path.name), reverse=True):
-        if _is_whole(path):
+    metas = {path: meta for path in candidates if (meta := read_meta(path))}
+    # After the last step of an epoch there are two: the epoch's has the end of the epoch behind it.
+    place = {path: (int(meta["iter"]), meta.get("epoch", 0)) for path, meta in metas.items()}
+    for path in sorted(place, key=place.get, reverse=True):
+        if is_whole(path):
             return str(path)
     if candidates:
         raise RuntimeError(
@@ -49,17 +97,26 @@ def _latest(folder: Path) -> str | None:
     return None
 
 
-def _steps(path: Path) -> int | None:
-    """Steps behind a checkpoint; None if its head cannot be read."""
+def read_meta(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint says of itself, without its tensors.
+
+    Args:
+        path (Path): The file.
+
+    Returns:
+        dict[str, Any] | None: Its ``meta``; None, with a warning, if its head cannot be read.
+    """
     try:
         with weights_only(path):
-            return int(torch.load(path, map_location="cpu", mmap=True)["meta"]["iter"])
-    except (RuntimeError, KeyError, EOFError, OSError, ValueError) as error:
+            meta = torch.load(path, map_location="cpu", mmap=True)["meta"]
+            int(meta["iter"])
+            return meta
+    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError) as error:
         _warn(path, error)
         return None
 
 
-def _is_whole(path: Path) -> bool:
+def is_whole(path: Path) -> bool:
     """Whether the check sums of all tensors are right."""
     try:
         with zipfile.ZipFile(path) as file:

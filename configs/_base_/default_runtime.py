@@ -24,4 +24,4 @@ custom_hooks = [
 ]
 
 env_cfg = dict(cudnn_benchmark=True)  # all clips have one size
-randomness = dict(seed=None, diff_rank_seed=True)
+# No `randomness`: MMAction2's launcher would pass its --seed over.

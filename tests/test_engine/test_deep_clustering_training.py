@@ -245,6 +245,10 @@ def test_new_run_in_an_old_folder_makes_its_own_features(clustering_config, whol
     cfg = clustering_config(tmp_path, **{"train_cfg.max_epochs": 1, "randomness.seed": 6})
     train(cfg)
     cfg = clustering_config(tmp_path)
+    with pytest.raises(ValueError, match=r"clustering/round_00\.npz of run .* move"):
+        train(cfg)
+    for path in [*tmp_path.glob("*.pth"), *tmp_path.glob("clustering/*.npz")]:
+        path.unlink()
     steps, state = train(cfg)
     assert steps == whole[1]
     assert_same(state, whole[2])
@@ -296,9 +300,11 @@ def test_rounds_of_several_epochs_and_their_end(clustering_config, tmp_path, sha
         assert torch.equal(state[key], last[key])
     assert not (tmp_path / "b/clustering").exists()
     hook.num_rounds = None  # a run of its own, from the weights alone
+    cfg.work_dir = str(tmp_path / "c")
     _, own = train(cfg)
     assert int(own["round"]) == 0
     cfg.load_from = None
+    cfg.work_dir = str(tmp_path / "d")
     hook.num_rounds = 0
     with pytest.raises(ValueError, match="set load_from to one of a run of DeepClustering"):
         train(cfg)

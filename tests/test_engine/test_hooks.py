@@ -166,7 +166,7 @@ def test_step_never_waits_for_the_device(config, tmp_path, monkeypatch):
     assert watched == [0, 1, 3, 4]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
 def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, name):
     class Ask(Hook):
         def before_train_iter(self, runner, batch_idx, data_batch=None):
@@ -175,18 +175,19 @@ def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, name):
 
     whole, state = train(config(tmp_path / "whole"))
     cfg = config(tmp_path / "asked", **{"default_hooks.checkpoint.interval_iters": 0})
-    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)]
+    numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    handlers = [signal.getsignal(number) for number in numbers]
     with monkeypatch.context() as patch:
         with_hook(patch, Ask())
         with pytest.raises(SystemExit) as info:
             train(cfg)
     assert info.value.code == EXIT_CODE == 75
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)] == handlers
+    assert [signal.getsignal(n) for n in numbers] == handlers
     assert (tmp_path / "asked/iter_3.pth").is_file()
     rest, resumed = train(cfg, resume=True)
     assert rest == whole[3:]
     assert all(torch.equal(value, resumed[key]) for key, value in state.items())
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGUSR1)] == handlers
+    assert [signal.getsignal(n) for n in numbers] == handlers
 
 
 def test_full_disk_leaves_the_last_good_file(tmp_path):

@@ -137,7 +137,7 @@ def train(cfg, stop_after=None, resume=False, dtype=torch.float32):
     try:
         model = runner.train()
     except InterruptedError:
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         return recorder.steps, None
     return recorder.steps, getattr(model, "module", model).state_dict()

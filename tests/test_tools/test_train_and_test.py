@@ -217,13 +217,17 @@ def test_slurm_train_submits_a_job_that_requeues_itself(tmp_path, ends_with, req
         *("--signal", "USR1@120", "--requeue", "--open-mode", "append"),
         *("--output", "job name-%j.log", "--time", "24:00:00"),
     ]
-    code, output = run("bash", "job.sh", cwd=tmp_path, PATH=path, SLURM_JOB_ID="123")
-    assert code == ends_with, output
-    assert (tmp_path / "srun.txt").read_text().splitlines() == [
-        *("--kill-on-bad-exit=0", "--wait=60", "--mem", "64G"),
-        *("python", "-u", str(ROOT / "tools/train.py"), "my config.py"),
-        *("--launcher", "slurm", "--resume", "--amp"),
-    ]
+    # Only a job that is started again resumes: what lies in the folder before is not its own.
+    for restarts, resume in (({}, []), ({"SLURM_RESTART_COUNT": "1"}, ["--resume"])):
+        code, output = run(
+            "bash", "job.sh", cwd=tmp_path, PATH=path, SLURM_JOB_ID="123", **restarts
+        )
+        assert code == ends_with, output
+        assert (tmp_path / "srun.txt").read_text().splitlines() == [
+            *("--kill-on-bad-exit=0", "--wait=60", "--mem", "64G"),
+            *("python", "-u", str(ROOT / "tools/train.py"), "my config.py"),
+            *("--launcher", "slurm", "--amp", *resume),
+        ]
     assert (tmp_path / "scontrol.txt").exists() == requeued
     if requeued:
         assert (tmp_path / "scontrol.txt").read_text().split() == ["requeue", "123"]

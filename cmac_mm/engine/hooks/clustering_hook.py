@@ -191,7 +191,9 @@ class ClusteringHook(Hook):
         loader.dataset.bad_files.path = Path(runner.work_dir) / f"bad_files/rank{get_rank()}.txt"
         fields = {f"{name}_feature": model.channels[name] for name in model.encoders}
         folder = Path(runner.work_dir) / "clustering/features"
-        return extract_to_files(model, loader, folder, fields, dict(round=number))
+        # A run that was killed goes on with its own features, never with another one's.
+        key = dict(round=number, run=runner.message_hub.get_info("run_id", ""))
+        return extract_to_files(model, loader, folder, fields, key)
 
     def _dataset(self, runner: Runner) -> ConfigDict:
         """The training list, read as in a test."""

@@ -37,10 +37,15 @@ def bind_list(runner: Runner, owner: str) -> None:
         owner (str): The hook's name, for errors.
 
     Raises:
-        ValueError: If the training data are no single list.
+        ValueError: If the training data are no single list, or the runner is no ``Runner``.
     """
     if not isinstance(runner._train_loop, BaseLoop):
         return
+    if not isinstance(runner, Runner):
+        raise ValueError(
+            f"{owner} needs runner_type Runner: {type(runner).__name__} loads checkpoints before "
+            "there is a place for what belongs to the list"
+        )
     paths = _inner(runner.train_dataloader.dataset, owner).list_paths()
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     # Ranks may have different seeds, but `runner.seed` of the first is the run's.

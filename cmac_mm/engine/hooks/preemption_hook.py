@@ -15,12 +15,14 @@ from .safe_checkpoint_hook import SafeCheckpointHook
 
 # "Temporary failure, try again" of sysexits.h; tools/slurm_train.sh requeues a job that ends so.
 EXIT_CODE = 75
-_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
 @HOOKS.register_module()
 class PreemptionHook(Hook):
-    """On SIGTERM or SIGUSR1 finish the step, write a checkpoint and exit with code 75.
+    """On SIGTERM, SIGUSR1 or SIGHUP finish the step, write a checkpoint and exit with code 75.
+
+    SIGHUP comes when the terminal or SSH session ends; under ``nohup`` it is ignored, as is meant.
 
     Ranks may get the signal at different steps; they agree on one every ``interval`` steps, which
     waits for the device. One process alone looks at each step. ``--resume`` goes on from there.
@@ -49,7 +51,8 @@ class PreemptionHook(Hook):
             )
         self._checkpoint = hooks[0]
         for number in _SIGNALS:
-            self._previous[number] = signal.signal(number, self._ask)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: object) -> None:
         self._asked = True

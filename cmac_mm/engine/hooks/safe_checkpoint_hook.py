@@ -8,10 +8,11 @@ from pathlib import Path
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
 from ...utils.files import remove_stale, write_text
 from ..loops import ResumableTrainLoop
+from ..run_owner import RunOwner
 
 
 @HOOKS.register_module()
@@ -24,6 +25,13 @@ class SafeCheckpointHook(CheckpointHook):
     With :class:`ResumableTrainLoop` the position inside the epoch is stored. With gradient
     accumulation an ``iter_N.pth`` waits for the next update of the weights.
 
+    Each run has an id: in its checkpoints (``meta.run``), in ``run.json`` and, as ``run_id``, in
+    the message hub. Only its own checkpoints are removed. Runs are not mixed: refused are one that
+    begins where another one's files are, one that resumes where checkpoints of others, or later
+    ones than the one to go on from, are, and a second process (see :func:`lock_work_dir`). A run
+    that is finished is not resumed, unless the config has more epochs than before. Values of the
+    config that differ from the checkpoint's are listed, with which of the two holds.
+
     Args:
         interval (int): Epochs between checkpoints. Defaults to 1.
         interval_iters (int): Steps between further checkpoints inside an epoch; 0 for none.
@@ -32,7 +40,8 @@ class SafeCheckpointHook(CheckpointHook):
         **kwargs: Of MMEngine's ``CheckpointHook``, except ``by_epoch``.
 
     Raises:
-        ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``.
+        ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``; before training, if
+            runs would mix.
     """
 
     def __init__(
@@ -44,25 +53,51 @@ class SafeCheckpointHook(CheckpointHook):
         super().__init__(interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.interval_iters = interval_iters
         self._due = False
+        self._owner: RunOwner | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Make sure that the work directory is this run's; nothing in a test."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._enter(runner)
+
+    def _enter(self, runner: Runner) -> RunOwner:
+        if self._owner is None:
+            _refuse_folders(runner)
+            work_dir = Path(runner.work_dir)
+            # As in MMEngine's before_train.
+            folder = Path(self.out_dir, work_dir.name) if self.out_dir else work_dir
+            self._owner = RunOwner(work_dir, folder)
+            self._owner.enter(bool(runner._resume))
+        return self._owner
 
     def before_train(self, runner: Runner) -> None:
         """Remove what a killed run has left half written."""
         super().before_train(runner)
+        self._owner.settle()
+        runner.message_hub.update_info("run_id", self._owner.run.id)
         if is_main_process() and self.backend_args == dict(backend="atomic"):
             remove_stale(self.out_dir, "*.pth")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the position inside the epoch."""
-        loop = runner.train_loop
+        """Add the run's id and the position inside the epoch."""
+        meta, loop = checkpoint["meta"], runner.train_loop
+        meta["run"] = self._owner.run.as_dict()
         if isinstance(loop, ResumableTrainLoop):
-            meta = checkpoint["meta"]
             meta["position"] = dict(epoch=meta["epoch"], samples_done=loop.samples_done)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Hand the position to the loop of a run that is resumed."""
-        position = checkpoint.get("meta", {}).get("position")
-        if runner._resume and position and isinstance(runner.train_loop, ResumableTrainLoop):
+        """Go on with the checkpoint's run, and hand the position to the loop."""
+        if not runner._resume or not isinstance(runner._train_loop, BaseLoop):
+            return
+        self._enter(runner).resume(checkpoint, runner)
+        position = checkpoint["meta"].get("position")
+        if position and isinstance(runner.train_loop, ResumableTrainLoop):
             runner.train_loop.resume_from = position
+
+    def after_run(self, runner: Runner) -> None:
+        """Give the work directory up."""
+        if self._owner is not None:
+            self._owner.leave()
 
     def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
         """Save if it is due, between two updates of the weights."""
@@ -89,25 +124,47 @@ class SafeCheckpointHook(CheckpointHook):
         runner.call_hook("before_checkpoint")
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        # MMEngine's strategies write by themselves, without the backend that renames.
+        written = name if isinstance(runner, Runner) else f".{name}.part"
         runner.save_checkpoint(
             self.out_dir,
-            name,
+            written,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
             meta=meta,
             by_epoch=by_epoch,
             backend_args=self.backend_args,
         )
+        self._owner.add(name)
         if is_main_process():
+            Path(self.out_dir, written).replace(Path(self.out_dir, name))
             write_text(Path(runner.work_dir) / "last_checkpoint", self.last_ckpt)
 
     def _remove_old(self, pattern: str, keep: int) -> None:
-        """Remove all but the newest of the files whose name differs in a number."""
+        """Remove all but the newest of the run's files whose name differs in a number."""
         prefix, suffix = pattern.split("*")
         numbered = {}
         for name in self.file_backend.list_dir_or_file(self.out_dir, list_dir=False):
             match = re.fullmatch(rf"{re.escape(prefix)}(\d+){re.escape(suffix)}", name)
-            if match:
+            if match and self._owner.owns(name):
                 numbered[int(match[1])] = name
         for number in sorted(numbered)[:-keep]:
             self.file_backend.remove(self.file_backend.join_path(self.out_dir, numbered[number]))
+
+
+def _refuse_folders(runner: Runner | FlexibleRunner) -> None:
+    """Refuse strategies that write a folder for a checkpoint, of which nothing here knows."""
+    if isinstance(runner, Runner):
+        return
+    kind = type(runner.strategy).__name__
+    if kind == "FSDPStrategy" and not runner.strategy._is_full_state_dict():
+        raise ValueError(
+            "FSDPStrategy writes a folder of each checkpoint, a file for each rank, which "
+            'SafeCheckpointHook cannot resume from: set strategy.state_dict_cfg="full"'
+        )
+    if kind not in ("FSDPStrategy", "DDPStrategy", "SingleDeviceStrategy"):
+        raise ValueError(
+            f"{kind} writes a folder of each checkpoint, which SafeCheckpointHook cannot resume "
+            "from: set default_hooks.checkpoint.type='CheckpointHook', and resume with "
+            "--resume CHECKPOINT"
+        )

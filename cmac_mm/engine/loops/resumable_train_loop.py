@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ...datasets.resumable_sampler import ResumableSampler
-from ...utils import seed_all
+from ...utils import end_with_parent, seed_all
 from .transfer import on_device
 
 
@@ -115,10 +115,11 @@ def _start_worker(init: Callable[[int], None] | None, worker_id: int) -> None:
     Schedulers send their signals to all processes, but the run needs its workers until it has
     finished the step. They end with their parent.
     """
+    end_with_parent()
     if init is not None:
         init(worker_id)
     torch.set_num_threads(1)
-    for name in ("SIGTERM", "SIGUSR1"):
+    for name in ("SIGTERM", "SIGUSR1", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
