@@ -82,7 +82,13 @@ def check(shapes, folder, kill_one):
         process = start(shapes, work_dir, *(["--resume"] if number else []))
         if not kill_one(process, work_dir, number):
             break
-    state = finish(shapes, work_dir, "--resume")
+    finished = (work_dir / "epoch_4.pth").is_file()
+    code, output = end(start(shapes, work_dir, "--resume"))
+    if finished:
+        assert code != 0 and "is finished: 4 of 4 epochs are done" in output, output[-3000:]
+    else:
+        assert code == 0, output[-3000:]
+    state = final_state(work_dir)
     for key, value in expected.items():
         assert torch.equal(value, state[key]), key
     assert not list(work_dir.glob(".*.part"))
