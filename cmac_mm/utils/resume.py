@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from .checkpoint import weights_only
 from .files import write_text
 from .main_rank import on_main_rank
+from .read import read_json
 
 RUN_FILE = "run.json"
 
@@ -49,7 +50,7 @@ class Run:
     def read(cls, work_dir: Path) -> Run | None:
         """The run that ``run.json`` names; None if there is none."""
         path = work_dir / RUN_FILE
-        return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        return cls.of({"run": read_json(path)}) if path.is_file() else None
 
     def write(self, work_dir: Path) -> None:
         """Write ``run.json``."""
