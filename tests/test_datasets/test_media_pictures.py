@@ -55,6 +55,8 @@ CODECS = [
     ("rawvideo", ".avi", "bgr24"),
     ("msrle", ".avi", "pal8"),
     ("msrle", ".mov", "pal8"),
+    ("smc", ".mov", "pal8"),
+    ("rpza", ".mov", "rgb555le"),
     ("zmbv", ".avi", "pal8"),
     ("zmbv", ".nut", "pal8"),
     ("msvideo1", ".avi", "rgb555le"),

@@ -1,6 +1,6 @@
 """Load damaged files: each must end in a clip or in a MediaError that names the file.
 
-Real files of four formats are damaged in four ways: turned bits, ends and parts that are missing,
+Real files of eight formats are damaged in four ways: turned bits, ends and parts that are missing,
 wrong values in headers, and packets that are exchanged, dropped, repeated, shortened, scrambled or
 shifted in time. Each variant goes through the training pipeline of
 configs/_base_/datasets/k400_32x128.py in a guarded process, as in training. A variant fails if the
@@ -27,6 +27,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ from cmac_mm.datasets.guarded import Guard, ProcessLost
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/_base_/datasets/k400_32x128.py"
 MEDIA = ROOT / "../shared/media"
-FOLDERS = [MEDIA / name for name in ("torchvision_videos", "ucf101_mini", "grid_mini")]
-SUFFIXES = ["mp4", "avi", "mpg", "webm"]
+NAMES = ("torchvision_videos", "ucf101_mini", "grid_mini", "nasty2")
+FOLDERS = [MEDIA / name for name in NAMES]
+SUFFIXES = ["mp4", "avi", "mpg", "webm", "mov", "mkv", "ts", "wmv"]
 WEBM_CODECS = [("libvpx", "libopus"), ("libvpx-vp9", "libopus")]
 FAILURES = ("crashed", "hung", "error")
 MEGABYTE = 2**20
@@ -70,9 +72,9 @@ def parse_args() -> argparse.Namespace:
         nargs="+",
         default=FOLDERS,
         metavar="DIR",
-        help="folders of videos with sound, *.mp4, *.avi, *.mpg (the tests' real files)",
+        help=f"folders of videos with sound, *.{', *.'.join(SUFFIXES)} (the tests' real files)",
     )
-    parser.add_argument("--sources", type=int, default=4, help="files of each format (4)")
+    parser.add_argument("--sources", type=int, default=4, help="files of a format and folder (4)")
     parser.add_argument("--time-limit", type=float, default=20, help="seconds a variant (20)")
     parser.add_argument(
         "--memory-limit", type=int, default=2048, help="MB more than at the start (2048)"
@@ -166,11 +168,11 @@ def _memory(key: str) -> float:
 def collect_sources(
     folders: list[Path], count: int, load: Callable[[tuple[Path, int]], Any], scratch: Path
 ) -> dict[str, list[Path]]:
-    """Some files of each format that load as they are, the smallest first.
+    """Some files of each format and folder that load as they are, the smallest first.
 
     Args:
         folders (list[Path]): Where to look.
-        count (int): Files of each format at most.
+        count (int): Files of each format in a folder at most.
         load (Callable): Of a file and a seed; the first thing it returns is ``'clip'`` if it can.
         scratch (Path): Folder for WebM files.
 
@@ -178,12 +180,13 @@ def collect_sources(
         ValueError: There is no file of a format.
     """
     sources: dict[str, list[Path]] = {suffix: [] for suffix in SUFFIXES}
-    for suffix in SUFFIXES[:-1]:
-        found = [path for folder in folders for path in folder.rglob(f"*.{suffix}")]
-        for path in sorted(found, key=lambda path: (path.stat().st_size, path.name)):
-            if len(sources[suffix]) < count and load((path, 0))[0] == "clip":
-                sources[suffix].append(path)
-        if not sources[suffix]:
+    for suffix, chosen in sources.items():
+        for folder in folders:
+            found = sorted(folder.rglob(f"*.{suffix}"), key=lambda p: (p.stat().st_size, p.name))
+            # Of some, only the beginning has sound.
+            good = (p for p in found if "clip" in {load((p, seed))[0] for seed in range(3)})
+            chosen += islice(good, count)
+        if not chosen and suffix != "webm":
             raise ValueError(f"no *.{suffix} with sound in {', '.join(map(str, folders))}")
     for number, codecs in enumerate(WEBM_CODECS):
         sources["webm"].append(scratch / f"made{number}.webm")

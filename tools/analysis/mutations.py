@@ -19,20 +19,30 @@ Mutation = Callable[[bytes, str, np.random.Generator], bytes]
 # and private data; picture, width, height; sampling rate, channels; cluster, its time, block, cues.
 _EBML = ["1A45DFA3", "4282", "18538067", "114D9B74", "1549A966", "2AD7B1", "4489", "1654AE6B", "AE"]
 _EBML += ["86", "63A2", "E0", "B0", "BA", "B5", "9F", "1F43B675", "E7", "A3", "1C53BB6B"]
+# Header, its properties, streams, extension and codecs; data, index, simple index.
+_ASF = ["3026B2758E66CF11", "A1DCAB8C47A9CF11", "9107DCB7B7A9CF11", "B503BF5F2EA9CF11"]
+_ASF += ["4052D1861D31D011", "3626B2758E66CF11", "90080033B1E5CF11", "D329E2D6DA35D111"]
+_MP4 = b"ftyp moov mvhd trak tkhd edts elst mdia mdhd hdlr minf stbl stsd avc1 avcC mp4a esds stts "
+_MP4 += b"ctts stsc stsz stco co64 stss mdat"
 # Beginnings of the structures of each format; damage just there reaches what parsers believe.
 TAGS = {
-    "mp4": b"ftyp moov mvhd trak tkhd edts elst mdia mdhd hdlr minf stbl stsd avc1 avcC mp4a esds "
-    b"stts ctts stsc stsz stco co64 stss mdat".split(),
+    "mp4": _MP4.split(),
+    "mov": [*_MP4.split(), b"chan", b"wave", b"ctab"],
     "avi": b"RIFF AVI LIST hdrl avih strl strh strf vids auds XVID xvid DIVX divx movi 00dc "
     b"01wb idx1".split(),
     # Pack, system and sequence headers, groups, pictures, slices, sound and picture packets.
     "mpg": [b"\0\0\1" + bytes([code]) for code in (0xBA, 0xBB, 0xB3, 0xB8, 0, 1, 2, 0xC0, 0xE0)],
     "webm": [bytes.fromhex(code) for code in _EBML],
+    "mkv": [bytes.fromhex(code) for code in _EBML],
+    # Packets that begin something, of tables and of streams.
+    "ts": [b"G@", b"GA", b"\0\0\1\xc0", b"\0\0\1\xe0"],
+    "wmv": [bytes.fromhex(code) for code in _ASF],
 }
 # Short codes mean something near the beginning only.
 _HEAD = 2048
 _EXTREMES = [bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\0\0\1", b"\1\0\0\0"]
-_MUXERS = {"mp4": "mp4", "avi": "avi", "mpg": "mpeg", "webm": "webm"}
+_MUXERS = {"mp4": "mp4", "mov": "mov", "avi": "avi", "mpg": "mpeg", "webm": "webm"}
+_MUXERS |= {"mkv": "matroska", "ts": "mpegts", "wmv": "asf"}
 # Else WebM files get random numbers.
 _REPEATABLE = {"fflags": "+bitexact"}
 
@@ -83,7 +93,7 @@ def break_headers(data: bytes, suffix: str, rng: np.random.Generator) -> bytes:
         value = _EXTREMES[rng.integers(len(_EXTREMES))] if rng.random() < 0.6 else rng.bytes(4)
         if what == 0:
             # Its size: before the name in MP4, after it elsewhere.
-            place += -4 if suffix == "mp4" else 4
+            place += -4 if suffix in ("mp4", "mov") else 4
         elif what == 1:
             place += int(rng.integers(4, 48))
             value = value[: rng.integers(1, 5)]

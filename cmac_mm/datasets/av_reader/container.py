@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MP4 = ("mov,mp4,m4a,3gp,3g2,mj2", "mp4")
 # Formats in which a seek finds the packets, with their times, that reading from the start gives.
 _SEEKABLE = (*_MP4, "matroska,webm", "wav")
+# Old QuickTime codecs whose key frames may leave out what has not changed since the one before.
+_NO_KEYS = ("rpza", "smc")
 # Formats without a header: reading may start again at the first byte of the open file.
 _BARE = ("mpeg", "mpegts")
 # What is believed of a header, in Hz: brought to a usual rate, a second at 1 Hz fills the memory.
@@ -209,7 +211,7 @@ class MediaFile:
             self._keep_palette()
         name = self.container.format.name
         self.counted = name == "avi"
-        self.linear = name not in _SEEKABLE
+        self.linear = name not in _SEEKABLE or self._lies_about_keys()
         self._reading, self._skip = -1, 0
         self._fresh = True
 
@@ -230,7 +232,7 @@ class MediaFile:
             if packet.pts is None or not packet.size:
                 continue
             if self.video is not None:
-                if packet.is_keyframe:
+                if packet.is_keyframe and not (self._keys and self._lies_about_keys()):
                     self._keys.append((packet.pts, place))
                 if not self._keys or packet.pts < self._keys[0][0]:
                     continue
@@ -263,6 +265,9 @@ class MediaFile:
                         start = float(frame.pts * self.audio.time_base)
                         self._first_sound = start, start + frame.samples / frame.sample_rate
                         return
+
+    def _lies_about_keys(self) -> bool:
+        return self.video is not None and self.video.codec_context.name in _NO_KEYS
 
     def _has_rate(self) -> bool:
         return self.video is not None and bool(self.video.average_rate)

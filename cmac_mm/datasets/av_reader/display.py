@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from av.error import FFmpegError
 from av.sidedata.sidedata import Type
 from av.video.reformatter import VideoReformatter
 
@@ -51,6 +52,8 @@ class Pose(NamedTuple):
         Args:
             image (np.ndarray): Stored picture, shape ``(H, W, ...)``.
         """
+        if not any(self):
+            return image
         if self.transposed:
             image = image.swapaxes(0, 1)
         return image[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
@@ -123,21 +126,29 @@ class Scaler:
         """Width and height at which the first frame is shown, before scaling."""
         self.pose = Pose()
         """What sets the last frame upright."""
+        self._angle: int | None = None
 
     def __call__(self, frame: VideoFrame) -> VideoFrame:
         """Scale and convert a frame."""
-        self.pose = pose_of(frame)
+        angle = frame.rotation
+        if angle != self._angle:
+            # Looking closely at each frame would take a tenth of its time.
+            self._angle, self.pose = angle, pose_of(frame)
         if self.size is None:
             self.shown = shown_size(self._media, frame)
             self.size = self._fit(self.shown)
-        size = self.pose.turn(self.size)
-        kind = f"{frame.format.name} with colour matrix {int(frame.colorspace)}"
-        with self._media.refusing(f"the picture cannot be converted from {kind}"):
-            # Scaling first and converting then takes half the time of both in one. Plain averages
-            # over areas are faster on large pictures; the demo learned less from them in the runs
-            # we made.
-            if frame.format.name == "yuv420p" and (frame.width, frame.height) != size:
-                frame = self._scale.reformat(frame, *size, interpolation="BILINEAR", threads=1)
-            return self._convert.reformat(
-                frame, *size, interpolation="BILINEAR", threads=1, **self._conversion
-            )
+        try:
+            return self._converted(frame, self.pose.turn(self.size))
+        except FFmpegError:
+            kind = f"{frame.format.name} with colour matrix {int(frame.colorspace)}"
+            with self._media.refusing(f"the picture cannot be converted from {kind}"):
+                raise
+
+    def _converted(self, frame: VideoFrame, size: Size) -> VideoFrame:
+        # Scaling first and converting then takes half the time of both in one. Plain averages over
+        # areas are faster on large pictures; the demo learned less from them in the runs we made.
+        if frame.format.name == "yuv420p" and (frame.width, frame.height) != size:
+            frame = self._scale.reformat(frame, *size, interpolation="BILINEAR", threads=1)
+        return self._convert.reformat(
+            frame, *size, interpolation="BILINEAR", threads=1, **self._conversion
+        )

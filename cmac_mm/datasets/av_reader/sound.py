@@ -230,19 +230,23 @@ def _mixed(frames: list[av.AudioFrame], kind: tuple[str, str, int] | None) -> It
             planes = [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]
             yield planes[0] if len(planes) == 1 else 0.5 * (planes[0] + planes[1])
         return
-    mix = frames[0].layout.nb_channels > 2 and has_places(kind[1])
+    mixed = frames[0].layout.nb_channels > 2 and has_places(kind[1])
     try:
-        converter = _Converter(frames[0], kind[2], mix)
+        converter = _Converter(frames[0], kind[2], mixed)
     except FFmpegError:
-        if not mix:
+        if not mixed:
             raise
         # Not for all places there are weights.
-        converter = _Converter(frames[0], kind[2], mix=False)
-    channels = slice(1) if kind[1].startswith("ambisonic") else slice(None)
+        mixed = False
+        converter = _Converter(frames[0], kind[2], mixed)
+    channels = 1 if mixed else frames[0].layout.nb_channels
+    weights = np.full(channels, 1 / channels, np.float32)
+    if kind[1].startswith("ambisonic"):
+        weights = np.eye(1, channels, dtype=np.float32)[0]
     for frame in frames:
         converter.push(frame)
     for piece in converter.pull():
-        yield piece[:, channels].mean(axis=1)
+        yield piece @ weights
 
 
 def _frames(
