@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import types
+from collections import OrderedDict
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -34,7 +35,7 @@ def apply() -> None:
     _do_without_pkg_resources()
     _resolve_own_config_names()
     _set_config_variables()
-    _load_checkpoints_weights_only()
+    _load_checkpoints_safely()
     _sync_only_norm_statistics()
     _resume_from_complete_checkpoints()
     _synchronise_batch_norm_on_cpu()
@@ -153,24 +154,56 @@ def _set_config_variables() -> None:
     mmengine.config.config.RemoveAssignFromAST = SetVariables
 
 
-def _load_checkpoints_weights_only() -> None:
-    """Load all checkpoints weights-only, with mmengine's own classes allowed.
+def _load_checkpoints_safely() -> None:
+    """Let mmengine read checkpoints through :func:`read_checkpoint`, and fit them to the model.
 
     On torch >= 2.6 resuming is refused because of the log history in mmengine's checkpoints, while
-    what comes from a URL is still unpickled in full, because torch.hub asks for that.
+    what comes from a URL is still unpickled in full, because torch.hub asks for that. Wrong bits
+    are believed, and a checkpoint of another kind of model leaves all weights random.
     """
-    from mmengine.runner.checkpoint import CheckpointLoader
+    import mmengine.runner.checkpoint
+    import mmengine.runner.runner
+    import torch
+    from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint_to_model
 
-    from .utils.checkpoint import weights_only
+    from .utils.checkpoint import read_checkpoint
+    from .utils.weights import fit_weights
 
     load = CheckpointLoader.load_checkpoint
+    last_read = "the checkpoint"  # mmengine hands on its content without its name
 
     @functools.wraps(load)
     def load_checkpoint(filename: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        with weights_only(filename):
+        def read(file: Any, map_location: Any = None, **_: Any) -> dict[str, Any]:
+            source = filename
+            if isinstance(file, (str, Path)) and str(file) != filename:
+                source = f"{filename}, kept as {file}"
+            return read_checkpoint(file, map_location, source=source)
+
+        nonlocal last_read
+        last_read = filename
+        torch_load, torch.load = torch.load, read
+        try:
             return load(filename, *args, **kwargs)
+        finally:
+            torch.load = torch_load
+
+    @functools.wraps(_load_checkpoint_to_model)
+    def to_model(
+        model: nn.Module, checkpoint: dict, strict: bool = False, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        state = checkpoint.get("state_dict", checkpoint)
+        weights = OrderedDict(fit_weights(model, checkpoint, last_read))
+        weights._metadata = getattr(state, "_metadata", OrderedDict())
+        try:
+            _load_checkpoint_to_model(model, dict(state_dict=weights), strict, *args, **kwargs)
+        except RuntimeError as error:
+            raise RuntimeError(f"{last_read}: {error}") from error
+        return checkpoint
 
     CheckpointLoader.load_checkpoint = staticmethod(load_checkpoint)
+    for module in (mmengine.runner.checkpoint, mmengine.runner.runner):
+        module._load_checkpoint_to_model = to_model
 
 
 def _sync_only_norm_statistics() -> None:

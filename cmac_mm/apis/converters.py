@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models import AudioResNet, AVIDAudioNet, R2Plus1D
-from ..utils import list_mismatches, load_checkpoint
+from ..utils import list_mismatches, load_checkpoint, refuse_non_finite, weights_of
 
 _KINETICS = dict(mean=(110.2008, 100.63983, 95.99475), std=(58.14765, 56.46975, 55.332195))
 _IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
@@ -165,21 +165,10 @@ def _expected_state(peer: PeerFormat) -> dict[str, Tensor]:
 
 
 def _read_weights(path: Path, peer: PeerFormat) -> dict[str, Tensor]:
-    """Read a state dict, by itself or inside a checkpoint, without `module.` before its keys."""
+    """Read a state dict, by itself or inside a checkpoint."""
     with torch.serialization.safe_globals(list(peer.classes)):
         content = load_checkpoint(path)
-    state = content
-    for key in ("model", "state_dict"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            state = content[key]
-            break
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise RuntimeError(
-            f"{path}: expected a state dict, by itself or under 'model' or 'state_dict', found "
-            f"{found}"
-        )
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return weights_of(content, path, ("model", "state_dict"))
 
 
 def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
@@ -202,7 +191,7 @@ def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
         ValueError: If ``source`` is unknown, or ``out`` is ``path``.
         FileNotFoundError: If there is no such file.
         RuntimeError: If the file is no checkpoint of this source: lists keys that are missing,
-            unknown or of another shape.
+            unknown or of another shape; or if a weight is infinite or not a number.
     """
     if source not in PEERS:
         raise ValueError(f"unknown source {source!r}: expected one of {', '.join(PEERS)}")
@@ -224,6 +213,7 @@ def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
     problems = list_mismatches(state, _expected_state(peer))
     if problems:
         raise RuntimeError(f"{path} is no checkpoint of {source}:\n  {problems}")
+    refuse_non_finite(state, path)
 
     meta = dict(
         source=source,

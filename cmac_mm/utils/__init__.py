@@ -1,6 +1,6 @@
 """Configs, checkpoints and the process set-up; imports nothing from the other subpackages."""
 
-from .checkpoint import list_mismatches, load_checkpoint, load_weights, weights_only
+from .checkpoint import load_checkpoint
 from .config import config_path, load_config
 from .files import write_bytes, write_text
 from .parallel import Failure, default_workers, run_parallel
@@ -18,6 +18,12 @@ from .resume import latest_checkpoint
 from .setup_env import end_with_parent, setup_launcher, shut_down
 from .split import split_sizes
 from .watch import Watch
+from .weights import (
+    list_mismatches,
+    load_weights,
+    refuse_non_finite,
+    weights_of,
+)
 
 __all__ = [
     "BLANKS",
@@ -37,13 +43,14 @@ __all__ = [
     "read_classes",
     "read_json",
     "read_lines",
+    "refuse_non_finite",
     "run_parallel",
     "seed_all",
     "setup_launcher",
     "shut_down",
     "split_lines",
     "split_sizes",
-    "weights_only",
+    "weights_of",
     "write_bytes",
     "write_text",
 ]

@@ -1,17 +1,24 @@
-"""Reading checkpoints without running code from them, and loading weights that must match."""
+"""Reading checkpoint files: their check sums first, and without running code from them."""
 
-import os
+from __future__ import annotations
+
+import logging
 import pickle
+import pickletools
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
-from torch import Tensor, nn
+from mmengine.logging import HistoryBuffer, print_log
+
+# Kept, since `compat` puts `read_checkpoint` in its place while mmengine loads.
+_torch_load = torch.load
+# PyTorch's magic number, pickled: files of PyTorch before 1.6 start with it.
+_OLD_FORMAT = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def _statistics_method(owner: Any, name: str) -> Callable:
@@ -42,116 +49,170 @@ def _harmless_classes() -> list[Any]:
     ]
 
 
-@contextmanager
-def weights_only(source: str | Path) -> Iterator[None]:
-    """Make every `torch.load` inside the block weights-only, with a short allow-list.
-
-    The switch is torch's own environment variable, set for the length of the block: it also holds
-    for callers that pass `weights_only=False`, as `torch.hub` does for URLs, and it wins over
-    `TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD`, which is widely advised to make mmengine resume.
-
-    Args:
-        source (str | Path): Name of what is loaded, for the error message.
-
-    Raises:
-        RuntimeError: If the file holds a class that is not on the list, or is no checkpoint.
-    """
-    force, force_not = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    saved = {name: os.environ.pop(name) for name in (force, force_not) if name in os.environ}
-    os.environ[force] = "1"
-    try:
-        with torch.serialization.safe_globals(_harmless_classes()):
-            yield
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        found = re.search(r"(?:GLOBAL |but got <class '|function )([\w.]+)", str(error))
-        if found is None or not isinstance(error, pickle.UnpicklingError):
-            raise RuntimeError(f"{source} cannot be read as a checkpoint: {error}") from error
-        raise RuntimeError(
-            f"checkpoint {source} is refused: it holds a {found[1]}, and unpickling that could run "
-            "any code. Only tensors, plain values and mmengine's logs are loaded; if you trust the "
-            "file, save its weights alone (a state dict) and load that."
-        ) from error
-    finally:
-        del os.environ[force]
-        os.environ.update(saved)
-
-
 def load_checkpoint(path: str | Path, map_location: str = "cpu") -> dict[str, Any]:
-    """Read a local checkpoint file, weights-only.
+    """Read a local checkpoint file, weights-only; see :func:`read_checkpoint`.
 
     Args:
         path (str | Path): The file.
-        map_location (str): Device to put the tensors on. Default: 'cpu'.
+        map_location (str): Device to put the tensors on. Defaults to 'cpu'.
 
     Returns:
         dict[str, Any]: What the file holds.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file is no checkpoint or holds more than tensors and plain values.
+        RuntimeError: If the file is no checkpoint, is damaged, or is unsafe, that is, holds more
+            than tensors and plain values.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"checkpoint {path} does not exist")
-    with weights_only(path):
-        return torch.load(path, map_location=map_location, weights_only=True)
+    return read_checkpoint(path, map_location, source=path)
 
 
-def list_mismatches(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Compare the weights of a file with those that are needed, by name and shape.
+def read_checkpoint(
+    file: str | Path | BinaryIO, map_location: Any = None, *, source: str | Path
+) -> dict[str, Any]:
+    """Read what `torch.save` has written: the one place where checkpoints are unpickled.
+
+    All check sums are compared first, so that one wrong bit anywhere is found. Files of PyTorch
+    before 1.6 have none, which is logged. Only tensors, plain values and MMEngine's logs are
+    unpickled.
 
     Args:
-        found (Mapping[str, Tensor]): What the file holds.
-        wanted (Mapping[str, Tensor]): What a module needs; their shapes alone are read.
+        file (str | Path | BinaryIO): The file, by its path or open for reading.
+        map_location (Any): As in `torch.load`. Defaults to None.
+        source (str | Path): What messages call the file: its path or address.
 
     Returns:
-        str: What does not match, a kind a line, at most ten keys each; empty if all do.
+        dict[str, Any]: What the file holds.
+
+    Raises:
+        RuntimeError: If the file is no checkpoint, is damaged, or is unsafe.
     """
-    problems = {
-        "missing in the file": sorted(wanted.keys() - found.keys()),
-        "unknown to the module": sorted(found.keys() - wanted.keys()),
-        "of another shape": [
-            f"{key} (file {tuple(found[key].shape)}, module {tuple(wanted[key].shape)})"
-            for key in sorted(wanted.keys() & found.keys())
-            if found[key].shape != wanted[key].shape
-        ],
-    }
-    return "\n  ".join(
-        f"{len(keys)} {what}: {', '.join(keys[:10])}{', ...' if len(keys) > 10 else ''}"
-        for what, keys in problems.items()
-        if keys
+    check_sums(file, source)
+    return _unpickle(file, source, map_location=map_location)
+
+
+def checkpoint_meta(path: str | Path) -> dict[str, Any]:
+    """What a run's checkpoint says of itself, without reading or checking all of the file.
+
+    Args:
+        path (str | Path): The file.
+
+    Returns:
+        dict[str, Any]: Its ``meta``, with the steps behind it as ``iter``.
+
+    Raises:
+        RuntimeError: If the file is no checkpoint of a run, is unsafe, or is damaged where it was
+            looked at.
+    """
+    _find_kind(path, path)
+    content = _unpickle(path, path, map_location="cpu", mmap=True)
+    try:
+        int(content["meta"]["iter"])
+    except (KeyError, TypeError, ValueError):
+        raise RuntimeError(f"{path} is no checkpoint of a run: it holds no meta.iter") from None
+    return content["meta"]
+
+
+def check_sums(file: str | Path | BinaryIO, source: str | Path) -> None:
+    """Compare all check sums of a checkpoint file.
+
+    Args:
+        file (str | Path | BinaryIO): The file.
+        source (str | Path): What messages call it.
+
+    Raises:
+        RuntimeError: If one is wrong, or the file is no checkpoint.
+    """
+    if _find_kind(file, source) == "old":
+        _warn_of_no_sums(source, "is in the format of PyTorch before 1.6")
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if not any(member.CRC for member in archive.infolist()):
+                _warn_of_no_sums(source, "was written with set_crc32_options(False)")
+                return
+            wrong = archive.testzip()
+    except MemoryError:
+        raise
+    except Exception as error:  # zipfile believes what it reads, so anything may come
+        raise _unreadable(source, f"it is damaged ({error})") from None
+    finally:
+        _rewind(file)
+    if wrong is not None:
+        raise _unreadable(source, f"it is damaged (the check sum of its part {wrong} is wrong)")
+
+
+def _warn_of_no_sums(source: str | Path, why: str) -> None:
+    print_log(
+        f"checkpoint {source} {why} and has no check sums: damaged weights would not be noticed",
+        logger="current",
+        level=logging.WARNING,
     )
 
 
-def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
-    """Load a module's weights from a checkpoint; every weight must be there and fit.
+def _find_kind(file: str | Path | BinaryIO, source: str | Path) -> str:
+    """`zip`, or `old` for the format before PyTorch 1.6; what is neither is refused."""
+    if isinstance(file, (str, Path)):
+        with Path(file).open("rb") as opened:
+            return _find_kind(opened, source)
+    try:
+        head = file.read(32)
+        if head.startswith(b"\x80") and _OLD_FORMAT in head:
+            return "old"
+        if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(file):
+            return "zip"
+        if not head:
+            raise _unreadable(source, "it is empty")
+        if _is_pickle(file):
+            raise RuntimeError(
+                f"checkpoint {source} is refused as unsafe: it is a plain Python pickle, and "
+                "unpickling that could run any code. Save the weights with torch.save and load that"
+            )
+        raise _unreadable(
+            source,
+            f"it is no checkpoint, since torch.save did not write it (it begins with {head})",
+        )
+    finally:
+        _rewind(file)
 
-    What is empty in the module, such as a memory bank without a list, takes the file's size.
 
-    Args:
-        module (nn.Module): What to load into, e.g. a visual backbone.
-        path (str | Path): A plain state dict, or a checkpoint with one under `state_dict`.
-        prefix (str): Load only the keys that start with this, and strip it, e.g.
-            'visual_backbone.' to take one encoder out of a pretrained model. Default: ''.
+def _rewind(file: str | Path | BinaryIO) -> None:
+    if not isinstance(file, (str, Path)):
+        file.seek(0)
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        RuntimeError: If no key has the prefix, or keys or shapes do not match the module's; lists
-            what does not.
-    """
-    checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    chosen = {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
-    }
-    if not chosen:
-        heads = sorted({key.split(".")[0] for key in state})
-        raise RuntimeError(f"{path}: no key starts with {prefix!r}; keys start with {heads}")
-    wanted = {
-        key: chosen.get(key, value) if value.numel() == 0 else value
-        for key, value in module.state_dict().items()
-    }
-    problems = list_mismatches(chosen, wanted)
-    if problems:
-        raise RuntimeError(f"{path} does not match {type(module).__name__}:\n  {problems}")
-    module.load_state_dict(chosen)
+
+def _is_pickle(file: BinaryIO) -> bool:
+    """Whether a file begins with a whole pickle; nothing is unpickled."""
+    file.seek(0)
+    try:
+        return sum(1 for _ in pickletools.genops(file)) > 1
+    except Exception:
+        return False
+
+
+def _unpickle(file: str | Path | BinaryIO, source: str | Path, **options: Any) -> Any:
+    try:
+        with torch.serialization.safe_globals(_harmless_classes()):
+            return _torch_load(file, weights_only=True, **options)
+    except (torch.OutOfMemoryError, MemoryError, FileNotFoundError, PermissionError):
+        raise
+    except pickle.UnpicklingError as error:
+        # torch's message is left out, also as the cause: it advises to set weights_only=False.
+        found = re.search(r"(?:GLOBAL |but got <class '|function )([\w.]+)", str(error))
+        held = f"a {found[1]}" if found else "more than these"
+        raise RuntimeError(
+            f"checkpoint {source} is refused: it holds {held}, and unpickling that could run "
+            "any code, so the file is unsafe. Only tensors, plain values and mmengine's logs are "
+            "loaded; if you trust the file, save its weights alone (a state dict) and load that."
+        ) from None
+    except Exception as error:  # a damaged pickle can raise anything
+        reason = str(error).splitlines()[0] if str(error) else ""
+        if "weights_only" in reason:
+            reason = "it is a TorchScript archive"
+        raise _unreadable(source, f"{type(error).__name__}: {reason}") from None
+
+
+def _unreadable(source: str | Path, reason: str) -> RuntimeError:
+    return RuntimeError(f"{source} cannot be read as a checkpoint: {reason}")

@@ -6,16 +6,14 @@ import json
 import logging
 import time
 import uuid
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.logging import print_log
 
-from .checkpoint import weights_only
+from .checkpoint import check_sums, checkpoint_meta
 from .files import write_text
 from .main_rank import on_main_rank
 from .read import read_json
@@ -68,8 +66,8 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
     """The newest complete checkpoint in a work directory, by the steps it has behind it.
 
     Looks at ``epoch_*.pth`` and ``iter_*.pth`` themselves, not at the note ``last_checkpoint``,
-    which a kill can leave empty or ahead of the file. A damaged file is passed over with a
-    warning. On several ranks rank 0 looks for all.
+    which a kill can leave empty or ahead of the file. A file that is damaged, or refused as
+    unsafe, is passed over with a warning. On several ranks rank 0 looks for all.
 
     Args:
         work_dir (str | Path): The folder.
@@ -78,7 +76,7 @@ def latest_checkpoint(work_dir: str | Path) -> str | None:
         str | None: Path of the checkpoint; None if there is none.
 
     Raises:
-        RuntimeError: If there are checkpoints, and all of them are damaged.
+        RuntimeError: If there are checkpoints, and none can be used.
     """
     return on_main_rank(_latest, Path(work_dir))
 
@@ -93,7 +91,8 @@ def _latest(folder: Path) -> str | None:
             return str(path)
     if candidates:
         raise RuntimeError(
-            f"all {len(candidates)} checkpoints in {folder} are damaged: nothing to resume from"
+            f"all {len(candidates)} checkpoints in {folder} are damaged or unsafe, see the log: "
+            "nothing to resume from"
         )
     return None
 
@@ -105,30 +104,24 @@ def read_meta(path: Path) -> dict[str, Any] | None:
         path (Path): The file.
 
     Returns:
-        dict[str, Any] | None: Its ``meta``; None, with a warning, if its head cannot be read.
+        dict[str, Any] | None: Its ``meta``; None, with a warning, if its head cannot be used.
     """
     try:
-        with weights_only(path):
-            meta = torch.load(path, map_location="cpu", mmap=True)["meta"]
-            int(meta["iter"])
-            return meta
-    except (RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError) as error:
-        _warn(path, error)
+        return checkpoint_meta(path)
+    except (RuntimeError, OSError) as error:
+        _warn(error)
         return None
 
 
 def is_whole(path: Path) -> bool:
     """Whether the check sums of all tensors are right."""
     try:
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
-        _warn(path, error)
+        check_sums(path, path)
+    except (RuntimeError, OSError) as error:
+        _warn(error)
         return False
-    if damaged is not None:
-        _warn(path, f"check sum of {damaged} is wrong")
-    return damaged is None
+    return True
 
 
-def _warn(path: Path, reason: object) -> None:
-    print_log(f"{path} is damaged, passed over: {reason}", "current", logging.WARNING)
+def _warn(error: Exception) -> None:
+    print_log(f"Passed over for resuming: {error}", "current", logging.WARNING)

@@ -31,7 +31,7 @@ from cmac_mm.evaluation import (
     sample_rows,
 )
 from cmac_mm.models.memories import mine_positives
-from cmac_mm.utils import load_checkpoint, read_classes, write_text
+from cmac_mm.utils import load_checkpoint, read_classes, weights_of, write_text
 from cmac_mm.visualization import AgreementCell, AgreementRow, agreement_sheet, middle_frame
 
 MODES = {
@@ -83,8 +83,7 @@ def parse_args() -> argparse.Namespace:
 
 def load_banks(path: str, device: str) -> tuple[Tensor, Tensor, Tensor]:
     """Banks of both modalities and the positives of a checkpoint."""
-    checkpoint = load_checkpoint(path)
-    state = checkpoint.get("state_dict", checkpoint)
+    state = weights_of(load_checkpoint(path), path)
     keys = ("banks.visual.entries", "banks.audio.entries", "positives")
     missing = [key for key in keys if key not in state]
     if missing:
