@@ -17,6 +17,7 @@ from .read import (
 from .resume import latest_checkpoint
 from .setup_env import end_with_parent, setup_launcher, shut_down
 from .split import split_sizes
+from .training_list import list_digest, refuse_other_list
 from .watch import Watch
 from .weights import (
     list_mismatches,
@@ -34,6 +35,7 @@ __all__ = [
     "end_with_parent",
     "fixed_random_state",
     "latest_checkpoint",
+    "list_digest",
     "list_mismatches",
     "load_checkpoint",
     "load_config",
@@ -44,6 +46,7 @@ __all__ = [
     "read_json",
     "read_lines",
     "refuse_non_finite",
+    "refuse_other_list",
     "run_parallel",
     "seed_all",
     "setup_launcher",

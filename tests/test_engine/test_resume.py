@@ -74,3 +74,32 @@ def test_other_batch_size_goes_on_with_the_next_sample(config, tmp_path):
     seen += [file for _, files in rest[:1] for file in files]
     assert len(rest) == 1 + 3
     assert len(set(seen)) >= 8  # one of ten is unusable and replaced
+
+
+def test_another_list_is_refused(config, shapes, tmp_path):
+    """A video less, one more, two in each other's place; other labels are no other list."""
+    lines = (shapes / "train.txt").read_text().splitlines()
+    ann_file = tmp_path / "list.txt"
+    cfg = config(tmp_path / "run", **{"train_dataloader.dataset.ann_file": str(ann_file)})
+    ann_file.write_text("\n".join(lines))
+    train(cfg, stop_after=1)
+    for changed in (lines[:-1], [*lines, "new.mp4 0"], [lines[1], lines[0], *lines[2:]]):
+        ann_file.write_text("\n".join(changed))
+        expected = rf"another list .*11 videos, this list has {len(changed)}.*load_from=CHECKPOINT"
+        with pytest.raises(RuntimeError, match=expected):
+            train(cfg, resume=True)
+    ann_file.write_text("\n".join(f"{line.split()[0]} 0" for line in lines))
+    part, _ = train(cfg, stop_after=2, resume=True)
+    assert len(part) == 1
+
+
+def test_a_new_run_may_start_from_weights_of_another_list(config, shapes, tmp_path):
+    train(config(tmp_path / "first"), stop_after=1)
+    ann_file = tmp_path / "list.txt"
+    ann_file.write_text("\n".join((shapes / "train.txt").read_text().splitlines()[::-1]))
+    options = {
+        "train_dataloader.dataset.ann_file": str(ann_file),
+        "load_from": str(tmp_path / "first/iter_1.pth"),
+    }
+    part, _ = train(config(tmp_path / "second", **options), stop_after=1)
+    assert len(part) == 1

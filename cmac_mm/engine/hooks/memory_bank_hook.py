@@ -1,8 +1,5 @@
 """Memory banks that belong to the training list."""
 
-import hashlib
-from collections.abc import Sequence
-
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -10,6 +7,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import Dataset
 
 from ...datasets.audio_visual_dataset import AudioVisualDataset
+from ...utils import list_digest
 
 
 @HOOKS.register_module()
@@ -52,29 +50,24 @@ def bind_list(runner: Runner, owner: str) -> None:
     model.bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
 
 
-def list_digest(paths: Sequence[str]) -> bytes:
-    """SHA-256 of a list of paths, in their order.
+def find_list(dataset: Dataset) -> AudioVisualDataset | None:
+    """The data set that reads the files, through wrappers; None if there is no such one.
 
     Args:
-        paths (Sequence[str]): As the list has them.
-
-    Returns:
-        bytes: 32 bytes.
+        dataset (Dataset): The training data.
     """
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.digest()
+    while not isinstance(dataset, AudioVisualDataset):
+        dataset = getattr(dataset, "dataset", None)
+        if dataset is None:
+            return None
+    return dataset
 
 
 def _inner(dataset: Dataset, owner: str = "MemoryBankHook") -> AudioVisualDataset:
-    """The data set that reads the files, through wrappers."""
-    inner = dataset
-    while not isinstance(inner, AudioVisualDataset):
-        if not hasattr(inner, "dataset"):
-            raise ValueError(
-                f"{owner} needs an AudioVisualDataset as train_dataloader.dataset, found "
-                f"{type(dataset).__name__}"
-            )
-        inner = inner.dataset
-    return inner
+    found = find_list(dataset)
+    if found is None:
+        raise ValueError(
+            f"{owner} needs an AudioVisualDataset as train_dataloader.dataset, found "
+            f"{type(dataset).__name__}"
+        )
+    return found

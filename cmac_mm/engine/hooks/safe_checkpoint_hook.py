@@ -10,9 +10,11 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
+from ...utils import list_digest, refuse_other_list
 from ...utils.files import remove_stale, write_text
 from ..loops import ResumableTrainLoop
 from ..run_owner import RunOwner
+from .memory_bank_hook import find_list
 
 
 @HOOKS.register_module()
@@ -22,7 +24,8 @@ class SafeCheckpointHook(CheckpointHook):
     A file is written under a temporary name and renamed; older ones are removed only after that;
     a disk that is full is an error that says so and leaves the last good file. Beside
     ``epoch_N.pth``, which count for ``max_keep_ckpts``, the two newest ``iter_N.pth`` are kept.
-    With :class:`ResumableTrainLoop` the position inside the epoch is stored. With gradient
+    With :class:`ResumableTrainLoop` the position inside the epoch is stored, and which list of
+    videos it belongs to: a run is not resumed on another one, or in another order. With gradient
     accumulation an ``iter_N.pth`` waits for the next update of the weights.
 
     Each run has an id: in its checkpoints (``meta.run``), in ``run.json`` and, as ``run_id``, in
@@ -54,6 +57,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.interval_iters = interval_iters
         self._due = False
         self._owner: RunOwner | None = None
+        self._list: dict[str, int | str] | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Make sure that the work directory is this run's; nothing in a test."""
@@ -84,15 +88,34 @@ class SafeCheckpointHook(CheckpointHook):
         meta["run"] = self._owner.run.as_dict()
         if isinstance(loop, ResumableTrainLoop):
             meta["position"] = dict(epoch=meta["epoch"], samples_done=loop.samples_done)
+            meta["training_list"] = self._list_of(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Go on with the checkpoint's run, and hand the position to the loop."""
+        """Go on with the checkpoint's run, on the same list, and hand the position to the loop."""
         if not runner._resume or not isinstance(runner._train_loop, BaseLoop):
             return
         self._enter(runner).resume(checkpoint, runner)
-        position = checkpoint["meta"].get("position")
+        meta = checkpoint["meta"]
+        position, stored = meta.get("position"), meta.get("training_list")
         if position and isinstance(runner.train_loop, ResumableTrainLoop):
+            own = self._list_of(runner)
+            if stored is not None and own is not None:
+                refuse_other_list(
+                    "sample numbers (of the position in the epoch, of queues and banks)",
+                    (stored["size"], bytes.fromhex(stored["digest"])),
+                    (own["size"], bytes.fromhex(own["digest"])),
+                    "begin a new run in another work directory with load_from=CHECKPOINT",
+                )
             runner.train_loop.resume_from = position
+
+    def _list_of(self, runner: Runner) -> dict[str, int | str] | None:
+        """Size and digest of the training list; None for data of another kind."""
+        if self._list is None:
+            found = find_list(runner.train_dataloader.dataset)
+            if found is not None:
+                paths = found.list_paths()
+                self._list = dict(size=len(paths), digest=list_digest(paths).hex())
+        return self._list
 
     def after_run(self, runner: Runner) -> None:
         """Give the work directory up."""

@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-from ...utils import Watch
+from ...utils import Watch, refuse_other_list
 from ..heads.projection import ProjectionHead
 from ..layers import global_average_pool
 from ..memories import MemoryBank, batch_weight, draw_negatives, rank_sizes
@@ -167,16 +167,11 @@ class AVID(AudioVisualModel):
             stored, digest = state_dict[key], state_dict[f"{prefix}list_digest"]
             if self.num_videos == 0:
                 self.positives = self.positives.new_full((len(stored), self.positives.shape[1]), -1)
-            own = self.list_digest.to(digest.device)
-            differs = bool((own != digest).any()) and bool(own.any()) and bool(digest.any())
-            if differs or len(stored) != self.num_videos:
-                raise RuntimeError(
-                    "the checkpoint's memory banks belong to another list of training videos "
-                    f"({len(stored)} videos, this list has {self.num_videos}): each bank row is "
-                    "one video's. Videos must not be added, removed or moved within the list "
-                    "between runs; to train on another list, start from the encoders alone "
-                    "(init_cfg=dict(type='PretrainedEncoder', ...) of the backbones)"
-                )
+            refuse_other_list(
+                "memory banks",
+                (len(stored), bytes(digest.tolist())),
+                (self.num_videos, bytes(self.list_digest.tolist())),
+            )
             if stored.shape != self.positives.shape:
                 state_dict[key] = torch.full_like(self.positives, -1)
         super()._load_from_state_dict(state_dict, prefix, *args)

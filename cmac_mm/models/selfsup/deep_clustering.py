@@ -10,7 +10,7 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-from ...utils import Watch
+from ...utils import Watch, refuse_other_list
 from ..heads.cluster_head import ClusterHead
 from ..layers import global_average_pool
 from ..memories import batch_weight
@@ -197,16 +197,11 @@ class DeepClustering(AudioVisualModel):
             if f"{prefix}labels_{source}" in state_dict
         ]
         if sizes:
-            own, digest = self.list_digest.cpu(), state_dict[f"{prefix}list_digest"].cpu()
-            differs = bool((own != digest).any()) and bool(own.any()) and bool(digest.any())
-            if differs or (self.num_videos and sizes[0] != self.num_videos):
-                raise RuntimeError(
-                    "the checkpoint's clusters belong to another list of training videos "
-                    f"({sizes[0]} videos, this list has {self.num_videos}): each label is one "
-                    "video's. Videos must not be added, removed or moved within the list between "
-                    "runs; to train on another list, start from the encoders alone "
-                    "(init_cfg=dict(type='PretrainedEncoder', ...) of the backbones)"
-                )
+            refuse_other_list(
+                "clusters",
+                (sizes[0], bytes(state_dict[f"{prefix}list_digest"].tolist())),
+                (self.num_videos, bytes(self.list_digest.tolist())),
+            )
         for source in self.sources:
             for name in (f"labels_{source}", f"centroids_{source}"):
                 stored, buffer = state_dict.get(prefix + name), getattr(self, name)

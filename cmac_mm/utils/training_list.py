@@ -1,0 +1,51 @@
+"""Which list of training videos a checkpoint belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+
+def list_digest(paths: Sequence[str]) -> bytes:
+    """SHA-256 of a list of paths, in their order.
+
+    Args:
+        paths (Sequence[str]): As the list has them.
+
+    Returns:
+        bytes: 32 bytes.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.digest()
+
+
+_ENCODERS_ALONE = (
+    "start from the encoders alone (init_cfg=dict(type='PretrainedEncoder', ...) of the backbones)"
+)
+
+
+def refuse_other_list(
+    what: str, stored: tuple[int, bytes], own: tuple[int, bytes], advice: str = _ENCODERS_ALONE
+) -> None:
+    """Refuse what a checkpoint holds for the videos of another list, or of one in another order.
+
+    Args:
+        what (str): What belongs to the list, in the plural, such as 'memory banks'.
+        stored (tuple[int, bytes]): Number of videos and digest in the checkpoint.
+        own (tuple[int, bytes]): The same of this run. A number of 0, or a digest of zeros, is not
+            known and fits any.
+        advice (str): How to train on another list. Defaults to starting from the encoders alone.
+
+    Raises:
+        RuntimeError: If the lists differ.
+    """
+    differs = any(stored[1]) and any(own[1]) and stored[1] != own[1]
+    if differs or (own[0] and own[0] != stored[0]):
+        raise RuntimeError(
+            f"the checkpoint's {what} belong to another list of training videos ({stored[0]} "
+            f"videos, this list has {own[0]}): each is of one row of the list. Videos must not be "
+            "added, removed or moved within the list between runs; to train on another list, "
+            f"{advice}"
+        )
