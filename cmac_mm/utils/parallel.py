@@ -15,6 +15,8 @@ from typing import TypeVar
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .pipe_lock import PipeLockContext
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -74,7 +76,7 @@ def run_parallel(
         return
     # A fork server imports this package once, so that a process that died is replaced at once; and
     # nothing is forked off this process, whose threads (progress bar, pool) may hold locks.
-    context = multiprocessing.get_context("forkserver")
+    context = PipeLockContext()
     context.set_forkserver_preload(["cmac_mm"])
     pool = ProcessPool(min(workers, len(items)), initializer=_follow_parent, context=context)
     columns = (

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from cmac_mm.utils import Failure, run_parallel
+from cmac_mm.utils.pipe_lock import PipeLock, PipeLockContext
 
 BAD = {
     3: Failure("crashed", "its process died (SIGSEGV)"),
@@ -114,3 +116,56 @@ def test_no_process_is_left_behind(tmp_path):
     finally:
         for process, _ in runs.values():
             process.kill()
+
+
+@pytest.mark.skipif(not Path("/dev/shm").exists(), reason="needs /dev/shm")
+def test_a_killed_run_leaves_no_shared_memory(tmp_path):
+    """The whole process group at once, as a scheduler or `kill -9 -PGID` does it."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.replace("FOLDER", repr(str(tmp_path))))
+    before = set(Path("/dev/shm").iterdir())
+    process = subprocess.Popen([sys.executable, script], start_new_session=True)
+    while len(pids := [path for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    ours = {str(process.pid), *(path.name for path in pids)}
+    left = set(Path("/dev/shm").iterdir()) - before
+    assert not [path for path in left if ours & set(path.name.split("-"))]
+
+
+def hold(lock: PipeLock, out: str) -> None:
+    with Path(out).open("a") as file:
+        for _ in range(20):
+            assert lock.acquire()
+            assert lock.acquire(timeout=1)  # once more by the same thread
+            for text in ("in ", "out\n"):
+                file.write(text)
+                file.flush()
+                time.sleep(0.001)
+            lock.release()
+            lock.release()
+
+
+def test_one_process_at_a_time_has_the_lock(tmp_path):
+    context = PipeLockContext()
+    lock = context.RLock()
+    lock.acquire()
+    out = tmp_path / "out.txt"
+    processes = [context.Process(target=hold, args=(lock, str(out))) for _ in range(3)]
+    for process in processes:
+        process.start()
+    time.sleep(0.2)
+    assert not out.exists() or not out.read_text()
+    lock.release()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert out.read_text() == "in out\n" * 60
+    assert lock.acquire(block=False)
+    taken = []
+    thread = threading.Thread(target=lambda: taken.append(lock.acquire(timeout=0.1)))
+    thread.start()
+    thread.join()
+    assert taken == [False]
