@@ -41,7 +41,7 @@ from cmac_mm.evaluation import (
     recall_at_k,
 )
 from cmac_mm.evaluation.features import FEATURE_FIELDS, feature_records, stack_records
-from cmac_mm.utils import load_config
+from cmac_mm.utils import load_config, write_text
 from cmac_mm.visualization import attention_sheet, sheet_row
 
 ATTENTION_ROWS = {
@@ -246,13 +246,6 @@ def draw_sheet(model: BaseModel, metas: Sequence[dict], truths: Sequence[dict], 
     attention_sheet(ordered, path, mel_frequencies(model.cfg), duration=metas[0]["audio_duration"])
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then move it into place."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
 def main() -> None:
     """Judge as the command line says."""
     args = parse_args()
@@ -287,9 +280,9 @@ def main() -> None:
     )
     text = to_markdown(table, notes)
     print(f"\n{text}")
-    write(out / "evaluation.md", text)
+    write_text(out / "evaluation.md", text)
     result = {"seed": args.seed, "videos": counts, "table": table, "notes": notes}
-    write(out / "evaluation.json", json.dumps(result, indent=2))
+    write_text(out / "evaluation.json", json.dumps(result, indent=2))
     draw_sheet(networks["trained"], metas, truths, out / "attention_sheet.png")
     print(f"written: {out}/evaluation.md, evaluation.json, attention_sheet.png")
 

@@ -4,6 +4,7 @@ The weights are the peers'; their code is not: which key means what is in the ta
 """
 
 import hashlib
+import io
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from ..models import AudioResNet, AVIDAudioNet, R2Plus1D
-from ..utils import list_mismatches, load_checkpoint, refuse_non_finite, weights_of
+from ..utils import (
+    list_mismatches,
+    load_checkpoint,
+    refuse_non_finite,
+    weights_of,
+    write_bytes,
+)
 
 _KINETICS = dict(mean=(110.2008, 100.63983, 95.99475), std=(58.14765, 56.46975, 55.332195))
 _IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
@@ -230,10 +237,9 @@ def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
         input_size=list(peer.input_size),
         fps=peer.fps,
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.tmp")
-    torch.save(dict(meta=meta, state_dict=state), temporary)
-    temporary.replace(out)
+    content = io.BytesIO()
+    torch.save(dict(meta=meta, state_dict=state), content)
+    write_bytes(out, content.getbuffer())
     num_keys = Counter(key.split(".")[0] for key in state)
     return dict(meta, num_keys=dict(num_keys, dropped=dropped))
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch.utils.data import get_worker_info
 
+from ..utils.files import append, naming_full_disk
+
 _MAX_PATH = 4096
 _MAX_WORKERS = 256
 
@@ -67,7 +69,8 @@ class BadFileLog:
             new = self._note(filename, reason)
             if self._unwritten:
                 lines = [f"{name}\t{why}\n" for name, why in self._unwritten.items()]
-                file.write("".join(lines).encode("utf-8", "surrogateescape"))
+                with naming_full_disk(path):
+                    append(file.fileno(), "".join(lines).encode("utf-8", "surrogateescape"))
                 self._unwritten.clear()
         return new
 

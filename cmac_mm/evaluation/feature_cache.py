@@ -1,11 +1,12 @@
 """Features of a data set, computed once and kept on disk."""
 
 import hashlib
+import io
 import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from logging import WARNING
 from pathlib import Path
@@ -30,7 +31,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 from torch.utils.data import Dataset, SequentialSampler
 
-from ..utils import fixed_random_state, load_checkpoint
+from ..utils import fixed_random_state, load_checkpoint, write_bytes, write_text
 from ..version import FRONT_END_VERSION, __version__
 from .features import FEATURE_FIELDS, eval_mode, feature_records, stack_records
 from .media_stamps import file_digest, file_names, media_stamps
@@ -224,19 +225,9 @@ def _open_folder(
     folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:20]
     if is_main_process():
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / "key.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+        write_text(folder / "key.json", text + "\n")
     barrier()
     return folder
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name of this process, then move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _compute(
@@ -300,7 +291,9 @@ def _write_part(folder: Path, records: list[dict[str, Tensor | int]], stamps: Te
     }
     part["file_stamp"] = stamps[part["sample_idx"]]
     name = f"part_{int(part['sample_idx'][0]):08d}_{uuid.uuid4().hex[:8]}.pt"
-    _write(folder / name, lambda path: torch.save(part, path))
+    content = io.BytesIO()
+    torch.save(part, content)
+    write_bytes(folder / name, content.getbuffer())
 
 
 def _load_part(path: Path) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from ..datasets.audio_visual_dataset import AudioVisualDataset
 from ..datasets.av_reader import MediaError
 from ..utils import fixed_random_state, read_array, write_bytes, write_text
+from ..utils.files import naming_full_disk, write_at
 from .feature_cache import feature_key, progress_bar
 from .features import eval_mode
 from .media_stamps import file_names, media_stamps
@@ -147,7 +148,8 @@ def extract_to_files(
 
     Raises:
         ValueError: If a field is missing or of another length.
-        RuntimeError: If all files are refused, or rows are missing in the end.
+        RuntimeError: If all files are refused, rows are missing in the end, or there is no room;
+            once there is, the same call goes on.
     """
     folder = Path(folder)
     files = {field: folder / f"{field}.npy" for field in fields}
@@ -215,7 +217,8 @@ def _prepare(
     key_file.unlink(missing_ok=True)  # before what it stands for
     for path, shape in shapes.items():
         path.unlink(missing_ok=True)  # may still be mapped
-        np.lib.format.open_memmap(path, "w+", np.float32, shape)
+        with naming_full_disk(path, 4 * shape[0] * shape[1]):
+            np.lib.format.open_memmap(path, "w+", np.float32, shape)
     _save(status, np.zeros(len(stamps), dtype=np.uint8))
     _save(stamp_file, stamps)
     write_text(key_file, key)
@@ -248,6 +251,7 @@ class _Writer:
     def __init__(self, files: dict[str, Path], status: Path) -> None:
         self._arrays = {name: np.load(path, mmap_mode="r") for name, path in files.items()}
         self._open = ExitStack()
+        self._paths, self._status_path = files, status
         self._files = {
             name: self._open.enter_context(path.open("r+b")) for name, path in files.items()
         }
@@ -255,22 +259,32 @@ class _Writer:
         self._status_file = self._open.enter_context(status.open("r+b"))
         self._pending: list[tuple[int, np.ndarray]] = []
         self._flushed = time.monotonic()
+        self._broken = False
 
     def write(self, first_row: int, values: dict[str, np.ndarray], status: np.ndarray) -> None:
+        self._broken = True  # until all is written
         for name, value in values.items():
             array = self._arrays[name]
             offset = array.offset + first_row * array.strides[0]
-            os.pwrite(self._files[name].fileno(), value.tobytes(), offset)
+            with naming_full_disk(self._paths[name]):
+                write_at(self._files[name].fileno(), value.tobytes(), offset)
+        self._broken = False
         self._pending.append((first_row, status))
         if time.monotonic() - self._flushed >= _FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        for file in self._files.values():
-            os.fsync(file.fileno())
-        for first_row, status in self._pending:
-            os.pwrite(self._status_file.fileno(), status.tobytes(), self._status_offset + first_row)
-        os.fsync(self._status_file.fileno())
+        # An error that a file system reports late, it reports once: nothing is marked after it.
+        self._broken = True
+        for name, file in self._files.items():
+            with naming_full_disk(self._paths[name]):
+                os.fsync(file.fileno())
+        with naming_full_disk(self._status_path):
+            for first_row, status in self._pending:
+                offset = self._status_offset + first_row
+                write_at(self._status_file.fileno(), status.tobytes(), offset)
+            os.fsync(self._status_file.fileno())
+        self._broken = False
         self._pending, self._flushed = [], time.monotonic()
 
     def __enter__(self) -> "_Writer":
@@ -278,7 +292,8 @@ class _Writer:
 
     def __exit__(self, *error: object) -> None:
         with self._open:
-            self.flush()
+            if not self._broken:
+                self.flush()
 
 
 def _compute(

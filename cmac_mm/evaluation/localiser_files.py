@@ -123,9 +123,9 @@ def write_thumos_h5(folder: str | Path, videos: Mapping[str, tuple[Path, dict]])
     """
     written = []
     for part in ("val", "test"):
-        paths = [Path(folder, f"{kind}_{part}.h5") for kind in ("rgb", "flow")]
-        temporary = [path.with_name(f".{path.name}.part") for path in paths]
-        with h5py.File(temporary[0], "w") as rgb, h5py.File(temporary[1], "w") as flow:
+        # In memory, compressed: HDF5 crashes the process where the disk is full.
+        contents = [io.BytesIO(), io.BytesIO()]
+        with h5py.File(contents[0], "w") as rgb, h5py.File(contents[1], "w") as flow:
             for name, (path, info) in sorted(videos.items()):
                 if thumos_part(name) != part:
                     continue
@@ -135,7 +135,7 @@ def write_thumos_h5(folder: str | Path, videos: Mapping[str, tuple[Path, dict]])
                 # Many rows are equal to the one before.
                 rgb.create_dataset(name, data=rows, compression="gzip", chunks=True)
                 flow.create_dataset(name, shape=(len(rows), 0), dtype=np.float32)
-        for unfinished, path in zip(temporary, paths, strict=True):
-            unfinished.replace(path)
-        written += paths
+        for kind, content in zip(("rgb", "flow"), contents, strict=True):
+            written.append(Path(folder, f"{kind}_{part}.h5"))
+            write_bytes(written[-1], content.getbuffer())
     return written

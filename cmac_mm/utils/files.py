@@ -1,24 +1,55 @@
-"""Writing files so that a reader never finds half of one."""
+"""Writing files so that a reader never finds half of one, and a full disk names the file."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
+
+DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""Numbers of the errors that a full disk causes; the last is a limit on the size of a file."""
 
 
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it.
+@contextmanager
+def naming_full_disk(path: str | Path, size: int | None = None) -> Iterator[None]:
+    """Let a full disk, which the system reports without a name, end in an error that has one.
+
+    Args:
+        path (str | Path): What is written inside the block.
+        size (int, optional): Its size in bytes, for the message. Defaults to None: not known.
+
+    Raises:
+        RuntimeError: If there is no room.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        amount = "" if size is None else f" for {size / 2**20:.1f} MiB"
+        raise RuntimeError(
+            f"{path}: no room{amount} ({error.strerror}); files written before are complete"
+        ) from error
+
+
+@contextmanager
+def replacing(path: str | Path, size: int | None = None) -> Iterator[Path]:
+    """Have a file written under a temporary name beside it, then rename it.
 
     Args:
         path (str | Path): The file; its folder is made if need be.
-        content (bytes): What it shall hold.
+        size (int, optional): Its size in bytes, for the message. Defaults to None: not known.
+
+    Yields:
+        Path: Where to write it. The suffix is ``.part``: who writes must tell the format.
 
     Raises:
         RuntimeError: If there is no room for it; nothing is left behind, an older file stays.
@@ -27,24 +58,80 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
+        with naming_full_disk(path, size):
+            yield temporary
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
+    except BaseException:
         temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise RuntimeError(
-                f"{path}: no room for {len(content) / 2**20:.1f} MiB ({error.strerror}); files "
-                "written before are complete"
-            ) from error
         raise
     temporary.replace(path)
+
+
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
+    """Write a file under a temporary name beside it, then rename it.
+
+    Args:
+        path (str | Path): The file; its folder is made if need be.
+        content (bytes | memoryview): What it shall hold.
+
+    Raises:
+        RuntimeError: If there is no room for it; nothing is left behind, an older file stays.
+    """
+    with replacing(path, len(content)) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_text(path: str | Path, content: str) -> None:
     """Like :func:`write_bytes`, for text in UTF-8."""
     write_bytes(path, content.encode())
+
+
+def write_at(file: int, content: bytes | memoryview, offset: int) -> None:
+    """Write all of something at a place of a file; the system may write a part at a time.
+
+    Args:
+        file (int): File descriptor.
+        content (bytes | memoryview): What to write.
+        offset (int): Where, in bytes.
+    """
+    rest = memoryview(content)
+    while rest:
+        done = os.pwrite(file, rest, offset)
+        rest, offset = rest[done:], offset + done
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Add a line to a text file; there is no half line left if there is no room for it.
+
+    Args:
+        path (str | Path): The file; its folder is made if need be.
+        line (str): The line, without its end.
+
+    Raises:
+        RuntimeError: If there is no room.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming_full_disk(path), path.open("ab", buffering=0) as file:
+        append(file.fileno(), f"{line}\n".encode("utf-8", "surrogateescape"))
+
+
+def append(file: int, content: bytes) -> None:
+    """Add to the end of a file; what was written of it is taken back if it is not all.
+
+    Args:
+        file (int): File descriptor.
+        content (bytes): What to add.
+    """
+    end = os.fstat(file).st_size
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    except OSError:
+        os.ftruncate(file, end)
+        raise
 
 
 def remove_stale(folder: str | Path, pattern: str) -> None:

@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from mmengine.dataset import default_collate
 from torch import Tensor, nn
 
+from ..utils.files import replacing
 from .sheet import frequency_ticks, save_figure
 
 _RANGE_DB = 80.0
@@ -284,10 +285,9 @@ def save_clip(clip: SeenClip, path: str | Path) -> None:
     seconds = float(clip.times[-1] - clip.times[0])
     rate = Fraction((count - 1) / seconds if seconds else 1).limit_denominator(1001)
     start = min(float(clip.times[0]), clip.audio_start)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    try:
-        with av.open(str(temporary), "w", options={"movflags": "faststart"}) as out:
+    with replacing(path) as temporary:
+        options = {"movflags": "faststart"}
+        with av.open(f"file:{temporary}", "w", format="mp4", options=options) as out:
             video = out.add_stream("libx264", rate=rate, options={"crf": "16"})
             # 4:2:0, which every player shows, needs even sizes.
             video.width, video.height = width + width % 2, height + height % 2
@@ -309,6 +309,3 @@ def save_clip(clip: SeenClip, path: str | Path) -> None:
                 frame.pts = round((clip.audio_start - start) * clip.sample_rate)
                 out.mux(sound.encode(frame))
                 out.mux(sound.encode(None))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from ..utils.files import replacing
 from .attention import overlay_attention, resize_attention
 
 _TITLES = {
@@ -269,10 +270,5 @@ def frequency_ticks(ax: Axes, mel_frequencies: Tensor, height: int) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the picture under a temporary name, then move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    try:
-        figure.savefig(temporary, dpi=130)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=130, format=path.suffix.removeprefix("."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from little_room import with_room_for
 from media_tools import all_frames, all_sound, write_video
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
@@ -19,6 +21,7 @@ from test_synchrony import check, moments
 from cmac_mm.datasets import MediaError
 from cmac_mm.datasets.preparation import EncodeSettings, encode_video, prepare_videos
 from cmac_mm.datasets.preparation.encode import part_of
+from cmac_mm.datasets.preparation.prepare import _Job, _prepare
 
 NTSC = Fraction(30000, 1001)
 KINETICS = "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4"
@@ -227,6 +230,16 @@ def test_a_list(folder, tmp_path):
         prepare_videos(
             folder / "list.txt", out, prefix=folder, settings=EncodeSettings(crf=21), workers=1
         )
+
+
+def test_no_room_for_the_decoded_pictures(folder, tmp_path):
+    """They are in a scratch file that is mapped: writing to it would kill the process."""
+    target = tmp_path / "out/one.mp4"
+    job = _Job("one", folder / "jump ing/one.mp4", target, EncodeSettings(), need_sound=False)
+    failure = with_room_for(1_000_000, lambda: _prepare(job))
+    assert failure.kind == "disk full"
+    assert re.search(r"for \d+\.\d MiB of decoded pictures: '/", failure.reason)
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_folder_without_the_silent_ones(folder, tmp_path):

@@ -7,11 +7,14 @@ import io
 import json
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from little_room import with_room_for
 from mmaction.registry import MODELS
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
@@ -143,6 +146,42 @@ def test_interrupted_extraction_goes_on(ann_file, tmp_path, computed, monkeypatc
     for name in ("visual_feature.npy", "status.npy"):
         first, second = (tmp_path / folder / name for folder in ("at once", "parts"))
         assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("flush_seconds", [0, 1000])
+@pytest.mark.parametrize("rows", [0.5, 3, 6.25])
+def test_a_full_disk_marks_no_half_rows(ann_file, tmp_path, monkeypatch, flush_seconds, rows):
+    """Names the file; when there is room again, the same call ends with the same features."""
+    monkeypatch.setattr(feature_files, "_FLUSH_SECONDS", flush_seconds)
+    model = build()
+    loader = ListLoader(dataset(ann_file), batch_size=2, num_workers=0)
+    extract_to_files(model, loader, tmp_path / "whole", FIELDS, {})
+    folder = tmp_path / "parts"
+    with monkeypatch.context() as patch, pytest.raises(InterruptedError):
+        patch.setattr(feature_files, "_compute", mock.Mock(side_effect=InterruptedError))
+        extract_to_files(model, loader, folder, FIELDS, {})  # makes the files
+    path = folder / "visual_feature.npy"
+    header = np.load(path, mmap_mode="r").offset
+    room = header + int(rows * 32 * 4)
+    error = with_room_for(room, lambda: extract_to_files(model, loader, folder, FIELDS, {}))
+    assert isinstance(error, RuntimeError)
+    assert f"{path}: no room" in str(error)
+    done = np.flatnonzero(np.load(folder / "status.npy"))
+    assert len(done) <= rows
+    expected = np.load(tmp_path / "whole/visual_feature.npy")
+    np.testing.assert_array_equal(np.load(path)[done], expected[done])
+    extract_to_files(model, loader, folder, FIELDS, {})
+    for name in ("visual_feature.npy", "status.npy"):
+        assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_no_room_for_the_files_themselves(ann_file, tmp_path):
+    loader = ListLoader(dataset(ann_file), batch_size=2, num_workers=0)
+    call = partial(extract_to_files, build(), loader, tmp_path / "out", FIELDS, {})
+    error = with_room_for(500, call)
+    assert isinstance(error, RuntimeError)
+    assert f"{tmp_path}/out/visual_feature.npy: no room for 0.0 MiB" in str(error)
+    assert not call().refused.all()
 
 
 def test_lost_row_is_computed_with_its_batch(ann_file, tmp_path, computed):

@@ -33,6 +33,7 @@ from mmengine.registry import init_default_scope
 
 import cmac_mm
 from cmac_mm.datasets.preparation import EncodeSettings, encode_video
+from cmac_mm.utils import write_text
 
 MEDIA = Path(__file__).resolve().parents[2] / "../shared/media"
 OURS, BARE, FLOOR = "ours", "bare", "floor"
@@ -212,10 +213,8 @@ def main() -> None:
             f"{row['worker_cpu_ms']:24.2f}{row['main_cpu_ms']:14.2f}"
         )
     if args.json:
-        temporary = args.json.with_suffix(".tmp")
         results = dict(candidates=summary, stages=stages, loaders=loaders)
-        temporary.write_text(json.dumps(results, indent=1))
-        temporary.replace(args.json)
+        write_text(args.json, json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ from rich.table import Table
 import cmac_mm  # noqa: F401
 from cmac_mm.datasets import MediaError
 from cmac_mm.datasets.guarded import Guard, ProcessLost
+from cmac_mm.utils import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/_base_/datasets/k400_32x128.py"
@@ -301,11 +302,9 @@ def main() -> None:
     numbers = list(range(args.variants)) if args.only is None else [args.only]
     results = fuzz(numbers, args.seed, sources, load, args.work_dir)
     target = args.work_dir / "results.json"
-    temporary = target.with_suffix(".tmp")
     grown = growth(results)
     content = dict(seed=args.seed, growth_mb=grown, results=[asdict(r) for r in results])
-    temporary.write_text(json.dumps(content, indent=1))
-    temporary.replace(target)
+    write_text(target, json.dumps(content, indent=1))
     print_summary(results)
     print(f"memory of the loading process grew by {grown:.1f} MB")
     failed = [result for result in results if result.outcome in FAILURES]

@@ -36,6 +36,7 @@ from cmac_mm.datasets.sounding_shapes import (
     make_sounding_shapes,
     read_ground_truth,
 )
+from cmac_mm.utils.files import replacing
 
 
 def parse_args() -> argparse.Namespace:
@@ -94,8 +95,8 @@ def save_sheet(out_dir: Path, path: Path) -> None:
         row[-1].set_yscale("symlog", linthresh=300)
         row[-1].set_ylim(100, 12_000)
         row[-1].set_title(f"{SHAPE_KINDS[label]}, {' and '.join(truth['silent_kinds'])} silent")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=80)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=80, format=path.suffix.removeprefix(".") or "png")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -172,6 +174,7 @@ class _Pictures:
         array = _upright(self._scaler(frame).to_ndarray(), self._scaler.pose)
         if self._planes is None:
             self.width, self.height = self._scaler.size
+            _reserve(self._scratch, self._count * array.size)
             self._planes = np.memmap(self._scratch, np.uint8, "w+", shape=(self._count, array.size))
         for time in times:
             for place in self._places[time]:
@@ -185,6 +188,16 @@ class _Pictures:
 
     def __len__(self) -> int:
         return self._count
+
+
+def _reserve(scratch: BinaryIO, size: int) -> None:
+    """Take the room now: a disk that is full when a mapping is written kills the process."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(scratch.fileno(), 0, size)
+        except OSError as error:
+            what = f"{error.strerror} for {size / 2**20:.1f} MiB of decoded pictures"
+            raise OSError(error.errno, what, tempfile.gettempdir()) from error
 
 
 def _fit(size: tuple[int, int], short_side: int) -> tuple[int, int]:

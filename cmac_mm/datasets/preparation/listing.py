@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...utils import write_text
 from ..audio_visual_dataset import AudioVisualDataset, is_address
 
 MEDIA_SUFFIXES = frozenset(
@@ -100,7 +101,4 @@ def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
 
 def write_lines(path: Path, lines: list[str]) -> None:
     """Write a text file that is there only once it is complete; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    partial.replace(path)
+    write_text(path, "".join(f"{line}\n" for line in lines))

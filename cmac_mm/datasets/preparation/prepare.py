@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import errno
+import io
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from cmac_mm.utils import Failure, default_workers, run_parallel
+from cmac_mm.utils import Failure, default_workers, run_parallel, write_text
+from cmac_mm.utils.files import DISK_FULL
 
 from ..av_reader import MediaError, MediaFile, read_frames, read_sound
 from .encode import SAMPLE_RATE, EncodeSettings, encode_video, frame_times, has_sound, part_of
@@ -17,7 +18,6 @@ from .listing import Entry, read_entries, write_lines
 
 # Raised whenever the same settings give other files, so that a folder never holds a mixture.
 _VERSION = 2
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass
@@ -188,7 +188,7 @@ def _prepare(job: _Job) -> _Done | Failure:
     except MediaError as error:
         return Failure("unusable", error.reason)
     except OSError as error:
-        if error.errno in _DISK_FULL:
+        if error.errno in DISK_FULL:
             return Failure("disk full", str(error))
         raise
     return _Done(what, sound, job.source.stat().st_size, job.target.stat().st_size)
@@ -220,9 +220,8 @@ def _is_complete(job: _Job, sound: bool) -> bool:
 
 
 def _write_failures(path: Path, failures: list[tuple[str, str, str]]) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file", "kind", "reason"))
-        writer.writerows(failures)
-    partial.replace(path)
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(("file", "kind", "reason"))
+    writer.writerows(failures)
+    write_text(path, table.getvalue())

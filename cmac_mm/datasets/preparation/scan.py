@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
-from cmac_mm.utils import Failure, run_parallel
+from cmac_mm.utils import Failure, run_parallel, write_bytes, write_text
+from cmac_mm.utils.files import append_line
 
 from .check import Criteria, Report, check_file
 from .duplicates import find_equal_files
@@ -104,14 +106,12 @@ def scan_videos(
     todo = list({entry.name: entry for entry in entries if entry.name not in reports}.values())
     summary = ScanSummary([], num_resumed=len(reports))
     check = partial(_check, criteria=criteria)
-    with partial_table.open("a", encoding="utf-8") as file:
-        for entry, found in run_parallel(check, todo, workers, timeout, f"checking {source.name}"):
-            if isinstance(found, Failure):
-                found = Report(entry.name, found.kind, found.reason)
-                found.bytes = entry.path.stat().st_size if entry.path.exists() else None
-            reports[entry.name] = found
-            file.write(json.dumps(asdict(found)) + "\n")
-            file.flush()
+    for entry, found in run_parallel(check, todo, workers, timeout, f"checking {source.name}"):
+        if isinstance(found, Failure):
+            found = Report(entry.name, found.kind, found.reason)
+            found.bytes = entry.path.stat().st_size if entry.path.exists() else None
+        reports[entry.name] = found
+        append_line(partial_table, json.dumps(asdict(found)))
     if duplicates or others:
         _compare(summary, entries, others, reports, duplicates, workers)
     summary.reports = [reports[entry.name] for entry in entries]
@@ -134,7 +134,7 @@ def _resume(path: Path, settings: dict[str, object]) -> dict[str, Report]:
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if whole != text:
-        path.write_bytes(whole)
+        write_bytes(path, whole)
     try:
         found, *rows = [json.loads(line) for line in whole.splitlines()]
         reports = {row["file"]: Report(**row) for row in rows}
@@ -180,13 +180,12 @@ def _compare(
 
 
 def _write_table(path: Path, reports: list[Report]) -> None:
-    partial_path = path.with_name(f".{path.name}.part")
-    with partial_path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [column.name for column in fields(Report)])
-        writer.writeheader()
-        for report in reports:
-            row = asdict(report)
-            for key in ("duration", "fps"):
-                row[key] = None if row[key] is None else round(row[key], 3)
-            writer.writerow(row)
-    partial_path.replace(path)
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, [column.name for column in fields(Report)])
+    writer.writeheader()
+    for report in reports:
+        row = asdict(report)
+        for key in ("duration", "fps"):
+            row[key] = None if row[key] is None else round(row[key], 3)
+        writer.writerow(row)
+    write_text(path, table.getvalue())

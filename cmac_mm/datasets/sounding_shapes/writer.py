@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from ...utils.files import naming_full_disk
 from .kinds import SHAPE_KINDS, band_hz
 from .scene import Scene, draw_kinds, draw_scene, render_frames
 from .sounds import SAMPLE_RATE
@@ -300,5 +301,9 @@ def _video_path(split: str, index: int) -> str:
 
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        with naming_full_disk(path, len(content)):
+            temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -11,6 +11,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ...utils.files import append_line
+
 
 @HOOKS.register_module()
 class NonFiniteLossHook(Hook):
@@ -127,10 +129,7 @@ class NonFiniteLossHook(Hook):
         self.num_skipped += 1
         self._in_a_row += 1
         what = _describe(*(bad or _as_floats(steps))[0])
-        folder = Path(runner.work_dir) / "skipped_steps"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"rank{get_rank()}.txt").open("a", encoding="utf-8") as file:
-            file.write(f"{what}\n")
+        append_line(Path(runner.work_dir) / f"skipped_steps/rank{get_rank()}.txt", what)
         runner.logger.warning(f"Skipped a step, {self.num_skipped} so far: {what}")
         if self._in_a_row > self.max_skipped:
             raise RuntimeError(
