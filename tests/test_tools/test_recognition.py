@@ -206,6 +206,24 @@ def test_predictions_do_not_depend_on_how_they_are_computed(folder):
     assert all(s["pred_score"].sum().item() == pytest.approx(1) for s in expected)
 
 
+def test_a_pretraining_checkpoint_is_no_load_from(folder):
+    """It would leave the recogniser random; the error says what to write, which then works."""
+    cfg = config(folder, "wrong")
+    cfg.load_from = str(folder / "pretrained.pth")
+    with pytest.raises(RuntimeError, match=r"pretrained\.pth does not fit Recognizer3D") as info:
+        Runner.from_cfg(cfg).test()
+    advice = str(info.value).split("--cfg-options: ")[1].split()
+    options = dict(part.split("=", 1) for part in advice)
+    assert options.pop("load_from") == "None"
+    cfg = config(folder, "right", **options)
+    cfg.load_from = None
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    state = load_checkpoint(folder / "pretrained.pth")["state_dict"]
+    for key, value in model.backbone.state_dict().items():
+        assert torch.equal(value, state[f"visual_backbone.{key}"])
+
+
 def test_a_missing_video_is_an_error_that_names_it(folder):
     lines = (folder / "test_split1.txt").read_text()
     (folder / "test_split9.txt").write_text(lines.replace("v_Archery_", "v_Lost_", 1))

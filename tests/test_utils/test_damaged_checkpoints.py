@@ -6,7 +6,6 @@ import io
 import pickle
 import random
 import runpy
-import shutil
 import subprocess
 import threading
 import zipfile
@@ -197,10 +196,11 @@ def test_an_unsafe_file_is_called_unsafe_and_gets_no_advice(tmp_path, options, p
 
 
 def test_automatic_resuming_says_why_a_file_is_passed_over(good, tmp_path, log):
-    shutil.copy(good, tmp_path / "iter_1.pth")
-    shutil.copy(good, tmp_path / "iter_2.pth")
-    torch.save({"meta": {"iter": 9}, "run": RunsCode()}, tmp_path / "iter_9.pth")
     flip(good, tmp_path / "iter_3.pth", tensor_byte(good))
+    content = load_checkpoint(good)
+    content["meta"]["iter"] = 2
+    torch.save(content, tmp_path / "iter_2.pth")
+    torch.save({"meta": {"iter": 9}, "run": RunsCode()}, tmp_path / "iter_9.pth")
     (tmp_path / "iter_8.pth").write_text("nothing")
     assert latest_checkpoint(tmp_path) == str(tmp_path / "iter_2.pth")
     messages = {
