@@ -254,7 +254,7 @@ class MediaFile:
     def _hear_first(self) -> None:
         self._first_heard = True
         # Stamps of whole samples say all.
-        if self.audio is None or self.audio.time_base * (self.audio.rate or 0) <= 1:
+        if self.audio is None or float(self.audio.time_base) * (self.audio.rate or 0) <= 1:
             return
         if not self._fresh:
             self._to_first_packet()
@@ -339,21 +339,23 @@ class MediaFile:
             self._reading, self._read, self._skip = stream.index, 0, 0
         self._fresh = False
         palette = self._palette if stream is self.video else None
-        tolerance, last = _ANEW / stream.time_base, None
+        tolerance, lowest, linear = _ANEW / float(stream.time_base), -inf, self.linear
         with self.refusing("cannot be read on"):
             for packet in self.container.demux(stream):
-                if packet.dts is not None:
-                    if last is not None and last - packet.dts > tolerance:
-                        time = float(last * stream.time_base) - self.origin
+                now = packet.dts
+                if now is not None:
+                    if now < lowest:
+                        time = (lowest + tolerance) * float(stream.time_base) - self.origin
                         raise self.error(
                             f"its time stamps start anew at {time:.2f} s (files joined end to "
                             "end? ffmpeg can write them anew)"
                         )
-                    last = packet.dts
-                self._read += 1
-                if self._skip:
-                    self._skip -= 1
-                    continue
+                    lowest = now - tolerance
+                if linear:
+                    self._read += 1
+                    if self._skip:
+                        self._skip -= 1
+                        continue
                 if palette is not None and packet.size:
                     if not packet.has_sidedata("palette"):
                         packet.set_sidedata(palette)

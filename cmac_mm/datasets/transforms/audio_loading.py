@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import soxr
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from ..av_reader import MediaError
+from ..av_reader import MediaError, MediaFile, read_sound
 from ..av_reader.container import SAMPLE_RATES
 
 # libsndfile shortens a WAV file that breaks off, and says so in its log only. A writer that cannot
@@ -25,7 +26,7 @@ class LoadAudio(BaseTransform):
     """Read a whole sound file (WAV, FLAC, Ogg, ...), as one channel at one sampling rate.
 
     Channels are averaged, so that the same sound in two of them stays what it is in one. Decoded
-    by libsndfile, resampled by the SoX resampler. Silence is accepted.
+    by libsndfile (MP3 by FFmpeg), resampled by the SoX resampler. Silence is accepted.
 
     For sound files on their own; the sound of videos is read by :class:`OpenAudioVisual`. Here
     every recording is short and read once for all its clips.
@@ -98,6 +99,8 @@ def _read(filename: str) -> tuple[np.ndarray, int]:
             Path(filename).open("rb") as opened,
             soundfile.SoundFile(opened.fileno(), closefd=False) as file,
         ):
+            if file.format == "MP3":
+                return _read_mp3(filename)
             rate, promised = file.samplerate, file.frames
             # The number is needed where libsndfile cannot seek, as in GSM and other old codecs.
             sound = file.read(promised, dtype="float32", always_2d=True)
@@ -119,3 +122,10 @@ def _read(filename: str) -> tuple[np.ndarray, int]:
     if not np.isfinite(sound).all():
         raise MediaError(filename, "the sound holds values that are no numbers")
     return sound.mean(axis=1), rate
+
+
+def _read_mp3(filename: str) -> tuple[np.ndarray, int]:
+    """The sound of an MP3 file; libsndfile ends where it guesses the end to be."""
+    with closing(MediaFile(filename, need_video=False)) as media:
+        rate = media.audio.rate
+        return read_sound(media, [0.0], media.duration, rate)[0], rate
