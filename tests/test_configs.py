@@ -9,6 +9,7 @@ from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmengine.registry import init_default_scope
 
 import cmac_mm
+from cmac_mm.utils.config_variables import read_config
 
 CONFIG_DIR = Path(__file__).resolve().parents[1] / "configs"
 CONFIGS = sorted(
@@ -63,6 +64,47 @@ def test_seed_given_to_mmaction2s_launcher_is_used(monkeypatch):
         monkeypatch.setattr("sys.argv", ["train.py", name, "--seed", "7"])
         cfg = launcher.merge_args(cmac_mm.load_config(CONFIG_DIR / name), launcher.parse_args())
         assert cfg.randomness.seed == 7
+
+
+def values_of(cfg, key):
+    """All values of a key, anywhere in a config."""
+    if isinstance(cfg, dict):
+        here = [cfg[key]] if key in cfg else []
+        return here + [value for part in cfg.values() for value in values_of(part, key)]
+    if isinstance(cfg, list | tuple):
+        return [value for part in cfg for value in values_of(part, key)]
+    return []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_variables_reach_what_they_are_for(name):
+    family = Path(name).parent.name
+    values = dict(data_root="/else", batch_size=3)
+    if family != "demo":
+        values["num_workers"] = 5
+    if family in ("recognition", "linear_probe") or "12e_esc50" in name:
+        values["pretrained"] = "encoder.pth"
+    if family in ("recognition", "retrieval") or "12e_esc50" in name:
+        values["split"] = 2
+    path = str(CONFIG_DIR / name)
+    declared = read_config(path)[1]
+    assert values.keys() <= declared
+    assert not {"pretrained", "split"} & (declared - values.keys())
+    cfg = read_config(path, values)[0]
+    loaders = [cfg.get("train_dataloader"), cfg.get("test_dataloader")]
+    loaders = [loader for loader in loaders if loader is not None]
+    assert loaders[0].batch_size == 3
+    assert all(loader.num_workers == values.get("num_workers", 2) for loader in loaders)
+    paths = values_of(loaders, "ann_file") + values_of(loaders, "data_prefix")
+    assert paths and all("'data/" not in str(path) and "/else" in str(path) for path in paths)
+    if "pretrained" in values:
+        assert cfg.model.backbone.init_cfg.checkpoint == "encoder.pth"
+    if family == "recognition":
+        assert cfg.work_dir == f"work_dirs/{Path(name).stem}/split2"
+    if "split" in values and "esc50" not in name:
+        assert all(path.endswith("split2.txt") for path in values_of(loaders, "ann_file"))
+    # The batch that the learning rate is for is not turned along.
+    assert cfg.get("auto_scale_lr") == read_config(path)[0].get("auto_scale_lr")
 
 
 def test_headline_is_the_papers_recipe():

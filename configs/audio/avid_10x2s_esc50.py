@@ -1,7 +1,8 @@
 # ESC-50 with AVID's own audio network and front end, frozen. Max-pooled as in its training: before
 # pooling a clip has 113,152 values, all clips together 7 GB (`model.pooling=none`).
-_base_ = ["resnet9_10x2s_esc50.py"]
+_base_ = ["../_base_/recipes/sound_10x2s.py", "../_base_/lists/esc50.py"]
 
+benchmark = "esc50"
 protocol = "avid-net-10x2s"
 statistics = "data/kinetics400/annotations/avid_spectrogram.json"  # those of the pretraining
 
@@ -11,10 +12,9 @@ model = dict(
     data_preprocessor=dict(audio_mean=0.0, audio_std=1.0),
 )
 pipeline = [
-    dict(type="LoadAudio"),
-    dict(type="SampleClips", duration=2.0, num_clips=10, mode="uniform"),
-    dict(type="CropAudio"),
+    *_base_.pipeline[:3],
     dict(type="AVIDSpectrogram", statistics=statistics),
-    dict(type="PackAudioVisual"),
+    _base_.pipeline[-1],
 ]
-test_dataloader = dict(dataset=dict(pipeline=pipeline))
+test_dataloader = dict(dataset=dict(**_base_.recordings, pipeline=pipeline))
+evaluation = dict(class_file=_base_.classes)

@@ -1,6 +1,7 @@
 # DCASE with AVID's own audio network and front end, frozen: 60 clips to train, 10 to test.
-_base_ = ["resnet9_60x1s_dcase2014.py"]
+_base_ = ["../_base_/recipes/sound_60x2s.py", "../_base_/lists/dcase2014.py"]
 
+benchmark = "dcase2014"
 protocol = "avid-net-60x2s"
 statistics = "data/kinetics400/annotations/avid_spectrogram.json"  # those of the pretraining
 
@@ -10,11 +11,9 @@ model = dict(
     data_preprocessor=dict(audio_mean=0.0, audio_std=1.0),
 )
 pipeline = [
-    dict(type="LoadAudio"),
-    dict(type="SampleClips", duration=2.0, num_clips=60, mode="uniform"),
-    dict(type="CropAudio"),
+    *_base_.pipeline[:3],
     dict(type="AVIDSpectrogram", statistics=statistics),
-    dict(type="PackAudioVisual"),
+    _base_.pipeline[-1],
 ]
-test_dataloader = dict(dataset=dict(pipeline=pipeline))
-evaluation = dict(test_clips=10)
+test_dataloader = dict(dataset=dict(**_base_.recordings, pipeline=pipeline))
+evaluation = dict(class_file=_base_.classes, test_clips=10)

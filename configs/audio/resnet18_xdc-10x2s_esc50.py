@@ -1,14 +1,14 @@
 # ESC-50 with XDC's audio encoder frozen (its table 5): a linear layer on ResNet-18, 40 mel filters.
-_base_ = ["resnet9_10x2s_esc50.py"]
+_base_ = ["../_base_/recipes/sound_10x2s.py", "../_base_/lists/esc50.py"]
 
+benchmark = "esc50"
 protocol = "xdc"
 
 model = dict(backbone=dict(depth=18))
 pipeline = [
-    dict(type="LoadAudio"),
-    dict(type="SampleClips", duration=2.0, num_clips=10, mode="uniform"),
-    dict(type="CropAudio"),
+    *_base_.pipeline[:3],
     dict(type="LogMelSpectrogram", num_mels=40, hop_length=480),
-    dict(type="PackAudioVisual"),
+    _base_.pipeline[-1],
 ]
-test_dataloader = dict(dataset=dict(pipeline=pipeline))
+test_dataloader = dict(dataset=dict(**_base_.recordings, pipeline=pipeline))
+evaluation = dict(class_file=_base_.classes)

@@ -1,52 +1,8 @@
-# ESC-50 as in the CMAC paper: classifiers on frozen features, 10 uniform clips of 2 s a recording,
-# scores of the clips averaged, mean of the five official folds. See README.md.
-_base_ = ["../_base_/default_runtime.py"]
+# ESC-50 as in the CMAC paper: mean of the five official folds. See README.md.
+_base_ = ["../_base_/recipes/sound_10x2s.py", "../_base_/lists/esc50.py"]
 
-data_root = "data/esc50"
 benchmark = "esc50"
 protocol = "cmac-10x2s"
 
-model = dict(
-    type="FeatureExtractor",
-    modality="audio",
-    pooling="avg",  # "none": the last stage unpooled
-    average_clips=False,
-    backbone=dict(type="AudioResNet", depth=9),
-    data_preprocessor=dict(
-        type="AudioVisualDataPreprocessor",
-        audio_mean=-5.0,  # dB, as in pretraining
-        audio_std=18.0,
-    ),
-)
-pipeline = [
-    dict(type="LoadAudio"),
-    dict(type="SampleClips", duration=2.0, num_clips=10, mode="uniform"),
-    dict(type="CropAudio"),
-    dict(type="LogMelSpectrogram", num_mels=257),
-    dict(type="PackAudioVisual"),
-]
-test_dataloader = dict(
-    batch_size=16,  # recordings, of 10 clips each
-    num_workers=8,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="default_collate"),
-    dataset=dict(
-        type="AudioClipDataset",
-        ann_file=[f"{data_root}/annotations/esc50_fold{fold}.txt" for fold in range(1, 6)],
-        data_prefix=dict(audio=f"{data_root}/audio"),
-        pipeline=pipeline,
-        test_mode=True,
-    ),
-)
-evaluation = dict(
-    class_file=f"{data_root}/annotations/esc50_classes.txt",
-    # Of several values cross-validation inside the training folds takes one.
-    linear=dict(
-        optimizer="Adam",
-        lr=[1e-4, 1e-3, 1e-2],
-        weight_decay=[0.0, 1e-3, 1e-2],
-        epochs=50,
-        batch_size=256,
-    ),
-    svm=dict(C=[1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]),
-)
+test_dataloader = dict(dataset=_base_.recordings)
+evaluation = dict(class_file=_base_.classes)

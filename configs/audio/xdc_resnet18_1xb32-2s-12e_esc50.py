@@ -2,6 +2,7 @@
 # mel filters x 100 frames; test with 10 uniform clips. The schedule is that of our XDC configs for
 # videos. See README.md.
 _base_ = [
+    "../_base_/lists/esc50.py",
     "../_base_/datasets/recognition.py",
     "../_base_/schedules/finetune_xdc_12e.py",
     "../_base_/default_runtime.py",
@@ -9,9 +10,7 @@ _base_ = [
 
 split = 1  # the test fold, 1 to 5
 pretrained = None  # a checkpoint whose encoder to start from; None: from scratch
-data_root = "data/esc50"
 batch_size = 32  # clips a GPU; the learning rate is for 32 in all, see auto_scale_lr
-num_workers = 8  # a GPU
 work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{split}"
 
 model = dict(
@@ -50,24 +49,22 @@ test_pipeline = [
     log_mel,
     dict(type="PackAudioVisual"),
 ]
-list_of_fold = f"{data_root}/annotations/esc50_fold{{}}.txt"
+folds = _base_.recordings.ann_file
 train_dataloader = dict(
     batch_size=batch_size,
-    num_workers=num_workers,
     sampler=dict(repeats=10),  # clips of each recording an epoch
     dataset=dict(
         type="AudioClipDataset",
-        ann_file=[list_of_fold.format(fold) for fold in range(1, 6) if fold != split],
-        data_prefix=dict(audio=f"{data_root}/audio"),
+        ann_file=[*folds[: split - 1], *folds[split:]],
+        data_prefix=_base_.recordings.data_prefix,
         pipeline=train_pipeline,
     ),
 )
 test_dataloader = dict(
-    num_workers=num_workers,
     dataset=dict(
         type="AudioClipDataset",
-        ann_file=list_of_fold.format(split),
-        data_prefix=dict(audio=f"{data_root}/audio"),
+        ann_file=folds[split - 1],
+        data_prefix=_base_.recordings.data_prefix,
         pipeline=test_pipeline,
     ),
 )

@@ -3,8 +3,8 @@ _base_ = ["avid_k400.py"]
 
 data_root = "data/audioset"
 ann_file_train = f"{data_root}/annotations/audioset_unbalanced_train.txt"
-ann_file_eval = f"{data_root}/annotations/audioset_eval.txt"
-video_dir = f"{data_root}/videos"
+ann_file_test = f"{data_root}/annotations/audioset_eval.txt"
+video_dir_train = video_dir_test = f"{data_root}/videos"
 statistics = f"{data_root}/annotations/avid_spectrogram.json"
 clips_per_video = 5  # an epoch
 
@@ -14,9 +14,11 @@ test_pipeline = [*_base_.test_pipeline[:-2], spectrogram, _base_.test_pipeline[-
 train_dataloader = dict(
     sampler=dict(repeats=clips_per_video),
     dataset=dict(
-        ann_file=ann_file_train, data_prefix=dict(video=video_dir), pipeline=train_pipeline
+        ann_file=ann_file_train, data_prefix=dict(video=video_dir_train), pipeline=train_pipeline
     ),
 )
 test_dataloader = dict(
-    dataset=dict(ann_file=ann_file_eval, data_prefix=dict(video=video_dir), pipeline=test_pipeline),
+    dataset=dict(
+        ann_file=ann_file_test, data_prefix=dict(video=video_dir_test), pipeline=test_pipeline
+    ),
 )

@@ -2,17 +2,13 @@
 # video. The statistics come from tools/data/spectrogram_statistics.py.
 _base_ = [
     "../_base_/models/avid_r2plus1d-18.py",
+    "../_base_/lists/kinetics400.py",
     "../_base_/datasets/avid_8x224.py",
     "../_base_/schedules/adam_30e.py",
     "../_base_/default_runtime.py",
 ]
 
-data_root = "data/kinetics400"
-ann_file_train = f"{data_root}/annotations/kinetics400_train.txt"
-ann_file_val = f"{data_root}/annotations/kinetics400_val.txt"
-video_dir_train = f"{data_root}/train"
-video_dir_val = f"{data_root}/val"
-statistics = f"{data_root}/annotations/avid_spectrogram.json"
+statistics = f"{_base_.data_root}/annotations/avid_spectrogram.json"
 batch_size = 32  # a GPU; the learning rate is for 256 in all, see auto_scale_lr
 num_workers = 8  # a GPU
 clips_per_video = 10  # an epoch
@@ -24,17 +20,11 @@ train_dataloader = dict(
     batch_size=batch_size,
     num_workers=num_workers,
     sampler=dict(repeats=clips_per_video),
-    dataset=dict(
-        ann_file=ann_file_train,
-        data_prefix=dict(video=video_dir_train),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(**_base_.train_videos, pipeline=train_pipeline),
 )
 test_dataloader = dict(
     num_workers=num_workers,
-    dataset=dict(
-        ann_file=ann_file_val, data_prefix=dict(video=video_dir_val), pipeline=test_pipeline
-    ),
+    dataset=dict(**_base_.test_videos, pipeline=test_pipeline),
 )
 default_hooks = dict(checkpoint=dict(interval_iters=500))
 custom_hooks = [*_base_.custom_hooks, dict(type="MemoryBankHook")]

@@ -4,13 +4,17 @@ _base_ = ["xdc_k400.py"]
 
 data_root = "data/audioset"
 ann_file_train = f"{data_root}/annotations/audioset_unbalanced_train.txt"
-ann_file_eval = f"{data_root}/annotations/audioset_eval.txt"
-video_dir = f"{data_root}/videos"
+ann_file_test = f"{data_root}/annotations/audioset_eval.txt"
+video_dir_train = video_dir_test = f"{data_root}/videos"
 epochs_per_round = 3
 
 model = dict(num_clusters=256)
-train_dataloader = dict(dataset=dict(ann_file=ann_file_train, data_prefix=dict(video=video_dir)))
-test_dataloader = dict(dataset=dict(ann_file=ann_file_eval, data_prefix=dict(video=video_dir)))
+train_dataloader = dict(
+    dataset=dict(ann_file=ann_file_train, data_prefix=dict(video=video_dir_train)),
+)
+test_dataloader = dict(
+    dataset=dict(ann_file=ann_file_test, data_prefix=dict(video=video_dir_test)),
+)
 train_cfg = dict(max_epochs=18)
 custom_hooks = [
     *_base_.custom_hooks[:-1],

@@ -3,17 +3,14 @@
 # banks and temperature are the paper's.
 _base_ = ["cmac_sounding-shapes.py"]
 
-visual_width = 8  # channels of the first stage, 64 in the paper
-audio_width = 16
-
 model = dict(
     _delete_=True,
     type="AVID",
     data_preprocessor=_base_.model.data_preprocessor,
     visual_backbone=_base_.model.visual_backbone,
     audio_backbone=_base_.model.audio_backbone,
-    visual_channels=visual_width * 8,
-    audio_channels=audio_width * 8,
+    visual_channels=_base_.visual_width * 8,
+    audio_channels=_base_.audio_width * 8,
     hidden_channels=128,
     embed_channels=64,
     projection_norm=True,

@@ -93,7 +93,7 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", by_epoch=True, T_max=epochs, convert_to_iter_based=True),
 ]
 train_cfg = dict(type="ResumableTrainLoop", max_epochs=epochs)
-auto_scale_lr = dict(enable=False, base_batch_size=batch_size)
+auto_scale_lr = dict(enable=False, base_batch_size=32)
 default_hooks = dict(logger=dict(interval=10))
 # Every second epoch: how many of 128 test videos find their kind among 256 training videos.
 custom_hooks = [

@@ -3,17 +3,14 @@
 # learn nothing at the end of the falling learning rate.
 _base_ = ["cmac_sounding-shapes.py"]
 
-visual_width = 8  # channels of the first stage, 64 in the paper
-audio_width = 16
-
 model = dict(
     _delete_=True,
     type="DeepClustering",
     data_preprocessor=_base_.model.data_preprocessor,
     visual_backbone=_base_.model.visual_backbone,
     audio_backbone=_base_.model.audio_backbone,
-    visual_channels=visual_width * 8,
-    audio_channels=audio_width * 8,
+    visual_channels=_base_.visual_width * 8,
+    audio_channels=_base_.audio_width * 8,
     supervision=dict(visual=["audio"], audio=["visual"]),
     num_clusters=32,
 )

@@ -1,47 +1,18 @@
 # AVID's fine-tuning on HMDB51, 32 frames (its table 3).
 _base_ = [
-    "../_base_/models/recognizer_r2plus1d-18.py",
-    "../_base_/datasets/recognition_avid-32x224.py",
+    "../_base_/recipes/finetune_avid-32x224.py",
+    "../_base_/lists/hmdb51.py",
     "../_base_/schedules/finetune_avid_15e.py",
-    "../_base_/default_runtime.py",
 ]
 
-split = 1  # 1, 2 or 3
-pretrained = None  # a checkpoint whose encoder to start from; None: from scratch
-data_root = "data/hmdb51"
-video_dir = f"{data_root}/videos"
-batch_size = 32  # clips a GPU; the learning rate is for 32 in all, see auto_scale_lr
-num_workers = 8  # a GPU
-work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{split}"
+work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{_base_.split}"
 
 model = dict(
     data_preprocessor=dict(
-        color_jitter=dict(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.2),
+        color_jitter=dict(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.2)
     ),
-    backbone=dict(variant="avid", init_cfg=dict(checkpoint=pretrained)),
-    cls_head=dict(type="MaxPoolHead", num_classes=51, dropout_ratio=0.5),
+    cls_head=dict(num_classes=_base_.num_classes),
 )
-train_dataloader = dict(
-    batch_size=batch_size,
-    num_workers=num_workers,
-    sampler=dict(repeats=10),  # clips of each video an epoch
-    dataset=dict(
-        ann_file=f"{data_root}/annotations/hmdb51_train_split{split}.txt",
-        data_prefix=dict(video=video_dir),
-    ),
-)
-test_dataloader = dict(
-    batch_size=1,  # videos, of 10 clips each
-    num_workers=num_workers,
-    dataset=dict(
-        ann_file=f"{data_root}/annotations/hmdb51_test_split{split}.txt",
-        data_prefix=dict(video=video_dir),
-    ),
-)
-default_hooks = dict(
-    freeze_backbone=dict(type="FreezeBackboneHook", num_epochs=5),  # the classifier first
-    result=dict(
-        type="ResultHook", benchmark="hmdb51-finetune", protocol="avid-32x224", split=split
-    ),
-)
-auto_scale_lr = dict(base_batch_size=batch_size)
+train_dataloader = dict(dataset=_base_.train_videos)
+test_dataloader = dict(dataset=_base_.test_videos)
+default_hooks = dict(result=dict(benchmark="hmdb51-finetune", split=_base_.split))

@@ -1,47 +1,16 @@
 # AVID's fine-tuning on UCF101, 32 frames (its table 3).
 _base_ = [
-    "../_base_/models/recognizer_r2plus1d-18.py",
-    "../_base_/datasets/recognition_avid-32x224.py",
+    "../_base_/recipes/finetune_avid-32x224.py",
+    "../_base_/lists/ucf101.py",
     "../_base_/schedules/finetune_avid_21e.py",
-    "../_base_/default_runtime.py",
 ]
 
-split = 1  # 1, 2 or 3
-pretrained = None  # a checkpoint whose encoder to start from; None: from scratch
-data_root = "data/ucf101"
-video_dir = f"{data_root}/videos"
-batch_size = 32  # clips a GPU; the learning rate is for 32 in all, see auto_scale_lr
-num_workers = 8  # a GPU
-work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{split}"
+work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{_base_.split}"
 
-model = dict(
-    data_preprocessor=dict(
-        color_jitter=dict(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2),
-    ),
-    backbone=dict(variant="avid", init_cfg=dict(checkpoint=pretrained)),
-    cls_head=dict(type="MaxPoolHead", num_classes=101, dropout_ratio=0.5),
-)
+model = dict(cls_head=dict(num_classes=_base_.num_classes))
 train_dataloader = dict(
-    batch_size=batch_size,
-    num_workers=num_workers,
     sampler=dict(repeats=5),  # clips of each video an epoch
-    dataset=dict(
-        ann_file=f"{data_root}/annotations/ucf101_train_split{split}.txt",
-        data_prefix=dict(video=video_dir),
-    ),
+    dataset=_base_.train_videos,
 )
-test_dataloader = dict(
-    batch_size=1,  # videos, of 10 clips each
-    num_workers=num_workers,
-    dataset=dict(
-        ann_file=f"{data_root}/annotations/ucf101_test_split{split}.txt",
-        data_prefix=dict(video=video_dir),
-    ),
-)
-default_hooks = dict(
-    freeze_backbone=dict(type="FreezeBackboneHook", num_epochs=5),  # the classifier first
-    result=dict(
-        type="ResultHook", benchmark="ucf101-finetune", protocol="avid-32x224", split=split
-    ),
-)
-auto_scale_lr = dict(base_batch_size=batch_size)
+test_dataloader = dict(dataset=_base_.test_videos)
+default_hooks = dict(result=dict(benchmark="ucf101-finetune", split=_base_.split))

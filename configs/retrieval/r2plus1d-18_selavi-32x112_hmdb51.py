@@ -1,16 +1,7 @@
-# Retrieval on HMDB51 as SeLaVi runs it, see r2plus1d-18_selavi-32x112_ucf101.py.
-_base_ = ["r2plus1d-18_selavi-32x112_ucf101.py"]
+# Retrieval on HMDB51 as SeLaVi runs it. See README.md.
+_base_ = ["../_base_/recipes/retrieval_selavi-32x112.py", "../_base_/lists/hmdb51.py"]
 
-data_root = "data/hmdb51"
-split = 1  # the papers'
 benchmark = "hmdb51-retrieval"
-class_file = f"{data_root}/annotations/classes.txt"
-ann_file = f"{data_root}/annotations/hmdb51_{{}}_split{split}.txt"
-video_dir = f"{data_root}/videos"
+class_file = f"{_base_.data_root}/annotations/classes.txt"
 
-test_dataloader = dict(
-    dataset=dict(
-        gallery=dict(ann_file=ann_file.format("train"), data_prefix=dict(video=video_dir)),
-        query=dict(ann_file=ann_file.format("test"), data_prefix=dict(video=video_dir)),
-    ),
-)
+test_dataloader = dict(dataset=dict(gallery=_base_.train_videos, query=_base_.test_videos))

@@ -3,7 +3,7 @@
 Real files of eight formats are damaged in four ways: turned bits, ends and parts that are missing,
 wrong values in headers, and packets that are exchanged, dropped, repeated, shortened, scrambled or
 shifted in time. Each variant goes through the training pipeline of
-configs/_base_/datasets/k400_32x128.py in a guarded process, as in training. A variant fails if the
+configs/_base_/datasets/cmac_32x128.py in a guarded process, as in training. A variant fails if the
 process crashes, hangs or raises another error, or if the clip is not a whole one; it is then kept
 in WORK_DIR/failed. The process gets no more memory than allowed, and what it has must not grow from
 variant to variant.
@@ -49,7 +49,7 @@ from cmac_mm.datasets.guarded import Guard, ProcessLost
 from cmac_mm.utils import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / "configs/_base_/datasets/k400_32x128.py"
+CONFIG = ROOT / "configs/_base_/datasets/cmac_32x128.py"
 MEDIA = ROOT / "../shared/media"
 NAMES = ("torchvision_videos", "ucf101_mini", "grid_mini", "nasty2")
 FOLDERS = [MEDIA / name for name in NAMES]

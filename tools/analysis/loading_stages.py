@@ -20,7 +20,7 @@ from cmac_mm.datasets.transforms import loading
 from cmac_mm.datasets.transforms.pictures import CroppedPictures
 
 BATCH = 16
-CONFIG = "configs/_base_/datasets/k400_32x128.py"
+CONFIG = "configs/_base_/datasets/cmac_32x128.py"
 
 
 class Stages:

@@ -2,10 +2,11 @@
 # With `repeats=10` an epoch has ten clips of each video, each drawn and shuffled on its own.
 # Nothing is replaced by something else: a video that cannot be read ends the run.
 dataset_type = "AudioVisualDataset"
+num_workers = 8  # a GPU
 
 train_dataloader = dict(
     batch_size=16,
-    num_workers=8,
+    num_workers=num_workers,
     persistent_workers=True,
     pin_memory=True,
     drop_last=True,
@@ -15,7 +16,7 @@ train_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=4,  # videos, of 10 clips each
-    num_workers=8,
+    num_workers=num_workers,
     persistent_workers=True,
     pin_memory=True,
     sampler=dict(type="DefaultSampler", shuffle=False),

@@ -1,4 +1,6 @@
 # R(2+1)D-18 with one linear layer on the globally average-pooled last stage.
+pretrained = None  # a checkpoint whose encoder to start from; None: random weights
+
 model = dict(
     type="Recognizer3D",
     data_preprocessor=dict(
@@ -10,7 +12,7 @@ model = dict(
         type="R2Plus1D",
         depth=18,
         variant="torchvision",
-        init_cfg=dict(type="PretrainedEncoder", checkpoint=None, prefix="visual_backbone."),
+        init_cfg=dict(type="PretrainedEncoder", checkpoint=pretrained, prefix="visual_backbone."),
     ),
     cls_head=dict(
         type="I3DHead",
