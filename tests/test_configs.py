@@ -1,6 +1,7 @@
 """Every config reads, builds and says what its name says."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import mmaction
@@ -64,6 +65,40 @@ def test_seed_given_to_mmaction2s_launcher_is_used(monkeypatch):
         monkeypatch.setattr("sys.argv", ["train.py", name, "--seed", "7"])
         cfg = launcher.merge_args(cmac_mm.load_config(CONFIG_DIR / name), launcher.parse_args())
         assert cfg.randomness.seed == 7
+
+
+@pytest.mark.parametrize("name", [n for n in CONFIGS if "/" in n and "demo" not in n])
+def test_is_what_its_name_says(name):
+    # method_detail[_GPUsxbBATCH]-CLIPS[-EPOCHSe]_data; with no GPUs and epochs nothing is trained
+    trained = r"(?P<gpus>\d+)xb(?P<batch>\d+)-(?P<clips>\w+)-(?P<epochs>\d+)e"
+    only = r"(?P<only>\d+x\d+s?)"
+    match = re.fullmatch(rf"[a-z-]+_[a-z0-9-]+_({trained}|{only})_[a-z0-9]+", Path(name).stem)
+    assert match
+    cfg = cmac_mm.load_config(CONFIG_DIR / name)
+    loader = cfg.get("train_dataloader") or cfg.test_dataloader
+    if match["only"]:
+        assert "train_dataloader" not in cfg
+        parts = match["only"]
+    else:
+        parts = match["clips"]
+        assert loader.batch_size == int(match["batch"])
+        assert cfg.train_cfg.max_epochs == int(match["epochs"])
+        batch = int(match["gpus"]) * loader.batch_size
+        accumulated = cfg.optim_wrapper.get("accumulative_counts", 1)
+        assert cfg.auto_scale_lr.base_batch_size == batch * accumulated
+    for dataset in inner_datasets(loader.dataset):
+        steps = {step.type: step for step in dataset.pipeline}
+        sample, decode = steps["SampleClips"], steps.get("DecodeAudioVisual")
+        if parts.endswith("s"):
+            number, _, seconds = parts[:-1].rpartition("x")
+            assert sample.get("audio_duration", sample.duration) == float(seconds)
+            assert not number or sample.num_clips == int(number)
+        else:
+            frames, size = map(int, parts.split("x"))
+            assert decode.clip_len == frames
+            sizes = values_of(dataset.pipeline, "size") + values_of(dataset.pipeline, "crop_size")
+            sizes += [scale[0] for scale in values_of(dataset.pipeline, "scale")]
+            assert sizes == [size]
 
 
 def values_of(cfg, key):
@@ -131,7 +166,7 @@ def test_headline_is_the_papers_recipe():
 
 
 def test_audioset_is_the_same_recipe_on_another_list():
-    cfg = cmac_mm.load_config("cmac_mm::cmac_audioset.py")
+    cfg = cmac_mm.load_config("cmac_mm::cmac/cmac_r2plus1d-18_8xb16-32x128-200e_audioset.py")
     headline = cmac_mm.load_config("cmac_mm::cmac_k400.py")
     for key in ("model", "optim_wrapper", "param_scheduler", "train_cfg", "auto_scale_lr"):
         assert cfg[key] == headline[key]
@@ -159,8 +194,8 @@ def test_audioset_is_the_same_recipe_on_another_list():
     ],
 )
 def test_ablations_differ_in_their_row_alone(name, key, value):
-    cfg = cmac_mm.load_config(f"cmac_mm::cmac_k400_ablation-{name}.py")
-    base = cmac_mm.load_config("cmac_mm::cmac_k400_ablation.py")
+    cfg = cmac_mm.load_config(f"cmac_mm::cmac/cmac_ablation-{name}_8xb8-32x128-50e_k400.py")
+    base = cmac_mm.load_config("cmac_mm::cmac/cmac_ablation_8xb8-32x128-50e_k400.py")
     assert cfg.train_cfg.max_epochs == 50 and cfg.auto_scale_lr.base_batch_size == 64
     assert cfg.model.data_preprocessor.color_jitter is None
     actual = cfg
@@ -174,13 +209,13 @@ def test_ablations_differ_in_their_row_alone(name, key, value):
     assert cfg.optim_wrapper == base.optim_wrapper
 
 
-def avid(name):
-    return cmac_mm.load_config(f"cmac_mm::avid/{name}.py")
+def avid(name, data="k400", recipe="8x224-30e"):
+    return cmac_mm.load_config(f"cmac_mm::avid/{name}_8xb32-{recipe}_{data}.py")
 
 
 @pytest.mark.parametrize(("data", "clips"), [("k400", 10), ("audioset", 5)])
 def test_avid_is_the_papers_recipe(data, clips):
-    cfg = avid(f"avid_{data}")
+    cfg = avid("avid_r2plus1d-18", data)
     optimizer = cfg.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("Adam", 2e-4, 1e-5)
     assert cfg.train_cfg.max_epochs == 30 and cfg.train_dataloader.sampler.repeats == clips
@@ -207,14 +242,14 @@ def test_avid_is_the_papers_recipe(data, clips):
 
 @pytest.mark.parametrize("data", ["k400", "audioset"])
 def test_avid_variants_and_cma(data):
-    base, weights = avid(f"avid_{data}"), {}
+    base, weights = avid("avid_r2plus1d-18", data), {}
     for name in ("avid-self", "avid-joint"):
-        cfg = avid(f"{name}_{data}")
+        cfg = avid(f"{name}_r2plus1d-18", data)
         weights[name] = (cfg.model.cross_weight, cfg.model.self_weight)
         assert cfg.train_dataloader == base.train_dataloader
     assert weights == {"avid-self": (0, 1), "avid-joint": (1, 1)}
-    cma = avid(f"avid-cma_{data}")
-    assert cma.load_from == f"work_dirs/avid_{data}/epoch_30.pth"
+    cma = avid("avid-cma_r2plus1d-18", data, "8x224-20e")
+    assert cma.load_from == f"work_dirs/avid_r2plus1d-18_8xb32-8x224-30e_{data}/epoch_30.pth"
     assert cma.train_cfg.max_epochs == 20
     assert (cma.model.num_positives, cma.model.agreement_weight) == (32, 1)
     hook = cma.custom_hooks[-1]
@@ -223,21 +258,22 @@ def test_avid_variants_and_cma(data):
 
 
 def test_cma_ablations_differ_in_their_row_alone():
-    base = avid("avid-cma_k400")
+    base = avid("avid-cma_r2plus1d-18", recipe="8x224-20e")
     for name, value in (("0p1", 0.1), ("0p3", 0.3), ("3", 3), ("10", 10)):
-        cfg = avid(f"avid-cma_k400_ablation-lambda-{name}")
+        cfg = avid(f"avid-cma_ablation-lambda-{name}", recipe="8x224-20e")
         assert cfg.model.agreement_weight == value
         cfg.model.agreement_weight = 1.0
         assert cfg.model == base.model and cfg.custom_hooks == base.custom_hooks
     for mode in ("visual", "audio", "max"):
-        cfg = avid(f"avid-cma_k400_ablation-positives-{mode}")
+        cfg = avid(f"avid-cma_ablation-positives-{mode}", recipe="8x224-20e")
         assert cfg.custom_hooks[-1].mode == mode
         cfg.custom_hooks[-1].mode = "min"
         assert cfg.custom_hooks == base.custom_hooks and cfg.model == base.model
 
 
 def test_avid_on_cmacs_input_differs_in_method_alone():
-    cfg, cmac = avid("avid_cmac-input_k400"), cmac_mm.load_config("cmac_mm::cmac_k400.py")
+    cfg = avid("avid_cmac-input", recipe="32x128-20e")
+    cmac = cmac_mm.load_config("cmac_mm::cmac_k400.py")
     for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):
         assert cfg.model[key] == cmac.model[key]
     assert cfg.train_dataloader.dataset == cmac.train_dataloader.dataset
@@ -246,8 +282,11 @@ def test_avid_on_cmacs_input_differs_in_method_alone():
     assert clips == cmac.train_cfg.max_epochs
 
 
-def deep_clustering(name):
-    return cmac_mm.load_config(f"cmac_mm::deep_clustering/{name}.py")
+XDC = "xdc_r2plus1d-18_8xb32-8x224-60e_k400"
+
+
+def deep_clustering(name, **options):
+    return cmac_mm.load_config(f"cmac_mm::deep_clustering/{name}.py", options)
 
 
 SUPERVISION = {
@@ -261,7 +300,7 @@ SUPERVISION = {
 
 
 def test_xdc_is_the_papers_recipe():
-    cfg = deep_clustering("xdc_k400")
+    cfg = deep_clustering(XDC)
     model = cfg.model
     assert (model.visual_backbone.type, model.visual_backbone.depth) == ("R2Plus1D", 18)
     assert model.visual_backbone.variant == "caffe2"
@@ -289,9 +328,13 @@ def test_xdc_is_the_papers_recipe():
 
 
 @pytest.mark.parametrize("method", SUPERVISION)
-@pytest.mark.parametrize("kind", ["deep_clustering/{}_k400", "demo/{}_sounding-shapes"])
-def test_methods_of_deep_clustering_differ_in_supervision_alone(method, kind):
-    cfg, base = (cmac_mm.load_config(f"cmac_mm::{kind.format(m)}.py") for m in (method, "xdc"))
+@pytest.mark.parametrize("data", ["k400", "sounding-shapes"])
+def test_methods_of_deep_clustering_differ_in_supervision_alone(method, data):
+    names = [f"demo/{m}_sounding-shapes.py" for m in (method, "xdc")]
+    if data == "k400":
+        network = "resnet18_8xb32-2s" if method == "xdc-audio" else "r2plus1d-18_8xb32-8x224"
+        names = [f"deep_clustering/{n}.py" for n in (f"{method}_{network}-60e_k400", XDC)]
+    cfg, base = (cmac_mm.load_config(f"cmac_mm::{name}") for name in names)
     assert cfg.model.supervision == SUPERVISION[method]
     for name in ("visual", "audio"):
         backbone = cfg.model[f"{name}_backbone"]
@@ -303,14 +346,14 @@ def test_methods_of_deep_clustering_differ_in_supervision_alone(method, kind):
 
 @pytest.mark.parametrize("k", [64, 128, 256, 512, 1024])
 def test_number_of_clusters_is_one_option(k):
-    cfg = cmac_mm.load_config("cmac_mm::deep_clustering/mdc_k400.py", {"model.num_clusters": k})
+    cfg = deep_clustering(XDC.replace("xdc", "mdc"), **{"model.num_clusters": k})
     model = MODELS.build(cfg.model)
     assert {tuple(head.weight.shape) for head in model.heads.values()} == {(k, 512)}
 
 
 def test_last_round_of_xdc_has_32_frames():
-    cfg, base = deep_clustering("xdc_k400_32-frames"), deep_clustering("xdc_k400")
-    assert cfg.load_from == "work_dirs/xdc_k400/epoch_60.pth"
+    cfg, base = deep_clustering("xdc_r2plus1d-18_8xb8-32x224-10e_k400"), deep_clustering(XDC)
+    assert cfg.load_from == f"work_dirs/{XDC}/epoch_60.pth"
     assert base.train_cfg.max_epochs == 60
     assert cfg.custom_hooks[-1] == dict(type="ClusteringHook", num_rounds=0)
     assert cfg.model == base.model
@@ -326,7 +369,7 @@ def test_last_round_of_xdc_has_32_frames():
 
 @pytest.mark.parametrize("method", ["sdc", "mdc", "cdc", "xdc"])
 def test_deep_clustering_on_cmacs_input_differs_in_method_alone(method):
-    cfg = deep_clustering(f"{method}_cmac-input_k400")
+    cfg = deep_clustering(f"{method}_cmac-input_8xb16-32x128-200e_k400")
     cmac = cmac_mm.load_config("cmac_mm::cmac_k400.py")
     assert cfg.model.supervision == SUPERVISION[method]
     for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):

@@ -67,7 +67,7 @@ def test_features_agree_with_an_independent_script(media_dir, tmp_path):
     files = sorted((media_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::29]
     assert len(files) == 3
     (tmp_path / "list.txt").write_text("".join(f"{path} 0\n" for path in files))
-    cfg = cmac_mm.load_config("cmac_mm::retrieval/r2plus1d-18_32x128_ucf101.py")
+    cfg = cmac_mm.load_config("cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py")
     data = cfg.test_dataloader.dataset.gallery
     data.ann_file = str(tmp_path / "list.txt")
     data.pipeline[1].update(duration=CLIP_LEN / FPS, num_clips=CLIPS)

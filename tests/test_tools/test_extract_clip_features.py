@@ -25,7 +25,7 @@ from cmac_mm.evaluation import ClipStream, find_test_pipeline
 from cmac_mm.utils import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "configs/localisation/README.md"
+README = ROOT / "configs/temporal_localisation/README.md"
 CONFIG = "cmac_mm::demo/cmac_sounding-shapes.py"  # thin: 64 and 128 channels, clips of 1 s
 CLIPS = (
     "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4",
@@ -214,7 +214,7 @@ def test_what_does_not_fit_is_refused(checkpoint, folder, tmp_path):
     shutil.rmtree(folder / "more")
     with pytest.raises(RuntimeError, match=r"no key starts with 'backbone\.'"):
         run(*command, "--prefix", "backbone.")
-    config = "cmac_mm::retrieval/r2plus1d-18_32x128_ucf101.py"
+    config = "cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py"
     with pytest.raises(ValueError, match="expected a model with audio_backbone"):
         run(config, *command[1:-1], tmp_path / "out2", "--modality", "audio", "--stride", 1)
     with pytest.raises(ValueError, match="give it in seconds for sound"):

@@ -18,7 +18,7 @@ import cmac_mm
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools/retrieval.py"
-CONFIG = ROOT / "configs/retrieval/r2plus1d-18_32x128_ucf101.py"
+CONFIG = ROOT / "configs/retrieval/cmac_r2plus1d-18_32x128_ucf101.py"
 # Fewer and smaller clips, to save time.
 OPTIONS = {
     "model.backbone.base_channels": 4,
@@ -150,7 +150,7 @@ def test_wrong_prefix_and_missing_video_are_named(folder):
 
 
 def test_selavi_config_differs_in_what_selavi_does():
-    cfg = cmac_mm.load_config("cmac_mm::retrieval/r2plus1d-18_selavi-32x112_hmdb51.py")
+    cfg = cmac_mm.load_config("cmac_mm::retrieval/selavi_r2plus1d-18_32x112_hmdb51.py")
     assert (cfg.model.pooling, cfg.model.normalize_clips) == ("max2", True)
     assert (cfg.benchmark, cfg.protocol) == ("hmdb51-retrieval", "selavi")
     assert cfg.test_evaluator.distance == "euclidean"

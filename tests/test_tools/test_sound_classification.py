@@ -29,7 +29,7 @@ from cmac_mm.models import AudioResNet
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools/sound_classification.py"
 CONFIGS = ROOT / "configs/audio"
-ESC10 = CONFIGS / "resnet9_10x2s_esc10.py"
+ESC10 = CONFIGS / "cmac_resnet9_10x2s_esc10.py"
 # Fewer clips, bands and candidates, to save time.
 OPTIONS = {
     "model.backbone.base_channels": 4,
@@ -111,7 +111,7 @@ def folder(media_dir, tmp_path_factory):
 def done(folder):
     """Work folder of a run with both classifiers."""
     run(ESC10, "thin.pth", *options(), cwd=folder)
-    return folder / "work_dirs/resnet9_10x2s_esc10"
+    return folder / "work_dirs/cmac_resnet9_10x2s_esc10"
 
 
 def test_results_and_pictures(done):
@@ -201,7 +201,7 @@ def test_features_against_an_independent_script(folder, media_dir):
             module.running_var.uniform_(0.7, 1.3)
     reference.eval()
 
-    cfg = cmac_mm.load_config(CONFIGS / "resnet9_10x2s_esc50.py")
+    cfg = cmac_mm.load_config(CONFIGS / "cmac_resnet9_10x2s_esc50.py")
     model = MODELS.build(cfg.model).eval()
     model.backbone.load_state_dict(reference.state_dict())
     files = sorted((media_dir / "esc50_wav").glob("*.wav"))[:2]
@@ -238,7 +238,7 @@ def test_one_train_and_one_test_list(folder):
             "evaluation.svm.C": "[1e-6,1e-4]",
         }
     )
-    config = CONFIGS / "resnet9_avid-60x2s_dcase2014.py"
+    config = CONFIGS / "avid_resnet9_60x2s_dcase2014.py"
     run(config, "thin.pth", "--classifier", "svm", "--work-dir", "dcase", *small, cwd=folder)
     assert not (folder / "dcase/dcase2014-linear.json").exists()
     result = digits(folder / "dcase/dcase2014-svm.json")

@@ -1,4 +1,0 @@
-# Figure 3: lambda = 0.3 (1 is avid-cma_k400.py).
-_base_ = ["avid-cma_k400.py"]
-
-model = dict(agreement_weight=0.3)

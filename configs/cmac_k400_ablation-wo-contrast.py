@@ -1,6 +1,0 @@
-# Table 1, "CMAC w/o L_cl": attention consistency alone.
-_base_ = ["cmac_k400_ablation.py"]
-
-model = dict(head=dict(loss_contrastive=None))
-# The guided map is a pseudo label: the filters take no gradient from it, and have no other loss.
-find_unused_parameters = True

@@ -1,4 +1,0 @@
-# CDC on CMAC's networks, clips and optimiser.
-_base_ = ["xdc_cmac-input_k400.py"]
-
-model = dict(supervision=dict(_delete_=True, visual=["joint"], audio=["joint"]))
