@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent
 
 
 class BuildWithMim(build_py):
-    """Put `configs` and `tools` into `cmac_mm/.mim`, where OpenMMLab's tools look for them.
+    """Put configs, tools and the list of models into `cmac_mm/.mim`, where OpenMMLab's tools look.
 
     A wheel gets copies, an editable install links to the checkout.
     """
@@ -30,6 +30,10 @@ class BuildWithMim(build_py):
             else:
                 skip = shutil.ignore_patterns("__pycache__", "*.py[co]")
                 shutil.copytree(ROOT / name, mim / name, ignore=skip)
+        if self.editable_mode:
+            (mim / "model-index.yml").symlink_to(Path("..", "..", "model-index.yml"))
+        else:
+            shutil.copy(ROOT / "model-index.yml", mim)
 
 
 def read_requirements(name: str) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import mmaction
 import pytest
+import yaml
 from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmengine.registry import init_default_scope
 
@@ -392,3 +393,60 @@ def test_demos_of_deep_clustering_have_cmacs_budget():
     assert cfg.train_dataloader.dataset == cmac.train_dataloader.dataset
     assert cfg.train_dataloader.batch_size == cmac.train_dataloader.batch_size
     assert 8 <= cfg.model.num_clusters <= 32
+
+
+def metafiles():
+    """The content of all metafiles that model-index.yml names."""
+    root = CONFIG_DIR.parent
+    names = yaml.safe_load((root / "model-index.yml").read_text())["Import"]
+    found = {str(path.relative_to(root)) for path in CONFIG_DIR.rglob("metafile.yml")}
+    assert len(names) == len(found) and set(names) == found
+    return {name: yaml.safe_load((root / name).read_text()) for name in names}
+
+
+def test_every_config_is_in_a_metafile():
+    contents = metafiles().values()
+    models = [model for content in contents for model in content["Models"]]
+    assert sorted(model["Config"] for model in models) == [f"configs/{name}" for name in CONFIGS]
+    assert [model["Name"] for model in models] == [Path(model["Config"]).stem for model in models]
+    assert len({model["Name"] for model in models}) == len(models)
+    collections = [part for content in contents for part in content.get("Collections", [])]
+    names = [collection["Name"] for collection in collections]
+    assert len(set(names)) == len(names)
+    assert {model["In Collection"] for model in models} == set(names)
+    for collection in collections:
+        assert (CONFIG_DIR.parent / collection["README"]).is_file()
+        assert re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{5}", collection["Paper"]["URL"])
+        assert collection["Paper"]["Title"]
+
+
+FIELDS = {"Name", "Config", "In Collection", "Metadata", "Modality", "Results", "Weights"}
+TRAINING = {"Batch Size", "Epochs", "Training Data", "Training Resources"}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [m for content in metafiles().values() for m in content["Models"]],
+    ids=lambda m: m["Name"],
+)
+def test_metafile_tells_what_the_config_has(model):
+    assert set(model) == FIELDS
+    cfg = cmac_mm.load_config(CONFIG_DIR.parent / model["Config"])
+    backbones = [cfg.model.get(f"{name}backbone") for name in ("visual_", "audio_", "")]
+    kinds = dict(R2Plus1D="Video", X3D="Video", AudioResNet="Audio", AVIDAudioNet="Audio")
+    modality = [kinds[backbone.type] for backbone in backbones if backbone]
+    assert [model["Modality"]] == [modality] or [model["Modality"]] == modality
+    metadata = model["Metadata"]
+    assert set(metadata) == {"Architecture"} | (TRAINING if cfg.get("train_cfg") else set())
+    if "Epochs" in metadata:
+        assert metadata["Epochs"] == cfg.train_cfg.max_epochs
+        assert metadata["Batch Size"] == cfg.train_dataloader.batch_size
+        if gpus := re.search(r"_(\d+)xb", model["Name"]):
+            assert metadata["Training Resources"].split()[0] == gpus[1]
+    (result,) = model["Results"]
+    assert set(result) == {"Dataset", "Task", "Metrics"} and result["Task"]
+    assert metadata.get("Training Data", result["Dataset"]) == result["Dataset"]
+    # Nobody has trained the others.
+    figures = (result["Metrics"] or {}).values()
+    assert all(value is None for value in figures) or "/demo/" in model["Config"]
+    assert model["Weights"] is None

@@ -37,7 +37,8 @@ def source(tmp_path_factory):
     skip = shutil.ignore_patterns("__pycache__", ".mim", "*.egg-info")
     for name in ("cmac_mm", "configs", "tools", "requirements"):
         shutil.copytree(ROOT / name, copy / name, ignore=skip)
-    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md"):
+    files = ("setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md", "model-index.yml")
+    for name in files:
         shutil.copy(ROOT / name, copy)
     return copy
 
@@ -95,6 +96,7 @@ def test_wheel_carries_configs_and_tools(wheel):
         assert wanted
         packed = {name for name in names if name.startswith(f"cmac_mm/.mim/{folder}/")}
         assert packed == wanted
+    assert "cmac_mm/.mim/model-index.yml" in names
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "cmac_mm").rglob("*.py")}
     assert {name for name in names if name.endswith(".py") and ".mim" not in name} == {
         name for name in modules if ".mim" not in name
@@ -124,6 +126,10 @@ for registry, name in [(MODELS, "CMAC"), (DATASETS, "AudioVisualDataset"),
 cfg = cmac_mm.load_config("child.py")
 assert cfg.model.momentum == 0.99
 assert cfg.train_dataloader.dataset.type == "AudioVisualDataset"
+from pathlib import Path
+mim = Path(cmac_mm.__file__).parent / ".mim"
+for line in mim.joinpath("model-index.yml").read_text().splitlines()[1:]:
+    assert mim.joinpath(line.removeprefix("  - ")).is_file(), line
 print(cmac_mm.__file__, cmac_mm.config_path("cmac_k400.py"), sep="\\n")
 """
     for path in run(python, "-c", code, cwd=tmp_path).splitlines()[-2:]:

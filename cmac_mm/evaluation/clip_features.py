@@ -327,6 +327,6 @@ def find_test_pipeline(cfg: Config) -> list[dict]:
         raise ValueError(
             f"{cfg.filename or 'the config'} has no test_dataloader.dataset.pipeline, which says "
             "how a video is read: add test_dataloader=dict(dataset=dict(pipeline=[...])), as "
-            "configs/_base_/datasets/k400_32x128.py has it"
+            "configs/_base_/datasets/cmac_32x128.py has it"
         )
     return list(dataset["pipeline"])
