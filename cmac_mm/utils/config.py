@@ -109,8 +109,8 @@ def _set_variables(cfg: Config, values: Mapping[str, Any]) -> Config:
         without, _ = read_config(cfg.filename, others)
         if all(new.get(field) == without.get(field) for field in _FIELDS):
             raise ValueError(
-                f"option {name}: the variable changes nothing in {cfg.filename}, as what is made "
-                "from it is set again by that file or by another option; override the fields "
+                f"option {name}: the variable changes nothing in {cfg.filename}: no field is made "
+                "from it, or that file or another option sets the field again; override the fields "
                 "themselves"
             )
     return new
