@@ -332,6 +332,43 @@ def test_sampling_rates_that_no_recording_has(tmp_path, rate):
         heard(path)
 
 
+def test_streams_that_nobody_knew_of_when_the_file_was_opened(tmp_path):
+    """Tracks that a transport stream has in its middle only, where FFmpeg does not look first."""
+    parts = []
+    for first, seconds, tracks in ((0, 8, 0), (200, 2, 8), (250, 12, 0)):
+        path = tmp_path / f"{first}.ts"
+        with av.open(str(path), "w") as out:
+            video = out.add_stream("mpeg2video", rate=25)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            sounds = [out.add_stream("mp2", rate=RATE, layout="mono") for _ in range(tracks)]
+            packets = []
+            for k in range(25 * seconds):
+                noise = np.random.default_rng(k).integers(0, 255, (48, 64, 3), np.uint8)
+                frame = av.VideoFrame.from_ndarray(noise, format="rgb24")
+                frame.pts, frame.time_base = first + k, Fraction(1, 25)
+                packets += video.encode(frame)
+            for stream in sounds:
+                for k in range(40 * seconds):
+                    frame = av.AudioFrame.from_ndarray(np.ones((1, 1152), np.int16), "s16", "mono")
+                    frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+                    frame.pts = first * RATE // 25 + 1152 * k
+                    packets += stream.encode(frame)
+            for stream in (video, *sounds):
+                packets += stream.encode(None)
+            for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+                out.mux(packet)
+        parts.append(path.read_bytes())
+    filler = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 1000
+    path = tmp_path / "all.ts"
+    path.write_bytes(parts[0] + 30 * filler + parts[1] + 3 * filler + parts[2])
+    with av.open(str(path)) as container, pytest.raises(IndexError):  # what PyAV makes of it
+        assert len(container.streams) == 1
+        for _ in container.demux(video=0):
+            pass
+    assert check_file(path, path.name, Criteria(need="picture", full=True)).verdict == "ok"
+    assert load(path)["total_duration"] == pytest.approx(22, abs=0.1)
+
+
 def test_a_file_that_this_user_may_not_read(tmp_path):
     path = tmp_path / "folder.wav"
     path.mkdir()

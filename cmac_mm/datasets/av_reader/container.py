@@ -341,7 +341,7 @@ class MediaFile:
         palette = self._palette if stream is self.video else None
         tolerance, lowest, linear = _ANEW / float(stream.time_base), -inf, self.linear
         with self.refusing("cannot be read on"):
-            for packet in self.container.demux(stream):
+            for packet in self._demux(stream):
                 now = packet.dts
                 if now is not None:
                     if now < lowest:
@@ -361,6 +361,11 @@ class MediaFile:
                         packet.set_sidedata(palette)
                     palette = None
                 yield packet
+
+    def _demux(self, stream: Stream) -> Iterator[av.Packet]:
+        # PyAV stumbles over streams that nobody knew of when the file was opened: at its very end.
+        with suppress(IndexError):
+            yield from self.container.demux(stream)
 
     def seek(self, stream: Stream, time: float) -> None:
         """Go to the last place at or before ``time`` (seconds) from which decoding may start.
