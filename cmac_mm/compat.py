@@ -40,6 +40,7 @@ def apply() -> None:
     _resume_from_complete_checkpoints()
     _synchronise_batch_norm_on_cpu()
     _copy_datasets_with_fresh_memory()
+    _run_no_config_of_checkpoints()
     _load_without_workers()
     _resume_sharded_optimisers()
 
@@ -288,6 +289,27 @@ def _copy_datasets_with_fresh_memory() -> None:
         return copy_dataset(dataset, {} if memo is None else memo)
 
     BaseDataset._copy_without_annotation = copy_with_fresh_memory
+
+
+def _run_no_config_of_checkpoints() -> None:
+    """Leave `meta.config` out of checkpoints: on resuming mmengine would run that text.
+
+    It is there in checkpoints of mmcv 1, and in those of whoever wants their code to be run.
+    """
+    import mmengine.runner.checkpoint
+    import mmengine.runner.runner
+
+    load = mmengine.runner.checkpoint._load_checkpoint
+
+    @functools.wraps(load)
+    def load_without_config(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        checkpoint = load(*args, **kwargs)
+        if isinstance(checkpoint.get("meta"), dict):
+            checkpoint["meta"].pop("config", None)
+        return checkpoint
+
+    for module in (mmengine.runner.checkpoint, mmengine.runner.runner):
+        module._load_checkpoint = load_without_config
 
 
 def _load_without_workers() -> None:

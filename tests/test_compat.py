@@ -300,6 +300,12 @@ def test_automatic_resume_believes_an_empty_note(tmp_path):
     assert mmengine.runner.runner.find_latest_checkpoint(tmp_path) == str(tmp_path / "iter_3.pth")
 
 
+def test_mmengine_runs_the_config_of_what_it_resumes():
+    """tests/test_engine/test_run_identity.py resumes such a checkpoint."""
+    for runner in (Runner, FlexibleRunner):
+        assert "Config.fromstring(" in inspect.getsource(runner.resume)
+
+
 def test_settings_of_workers_beside_no_workers():
     cfg = dict(
         dataset=[1, 2],

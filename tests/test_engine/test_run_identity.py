@@ -246,3 +246,13 @@ def test_changed_config_is_reported_with_what_holds(train, work):
     assert (group["initial_lr"], group["weight_decay"]) == (0.05, 0)
     assert list(runner.param_schedulers[1].milestones) == [1]
     assert runner.optim_wrapper.clip_grad_kwargs == dict(max_norm=9)
+
+
+@pytest.mark.parametrize("key", ["config", "cfg"])
+def test_no_text_of_a_checkpoint_is_run(train, work, tmp_path, key):
+    train(stop_after=4)
+    content = torch.load(work / "epoch_1.pth", weights_only=False)
+    content["meta"][key] = f"open({str(tmp_path / 'ran')!r}, 'w').close()\n"
+    torch.save(content, work / "epoch_1.pth")
+    train(resume=True, stop_after=5)
+    assert not (tmp_path / "ran").exists()
