@@ -114,7 +114,18 @@ class AudioVisualDataset(BaseActionDataset):
 
     def list_lines(self) -> Iterator[tuple[int, str]]:
         """Lines of the list that are not empty, without blanks at their ends, and their numbers."""
-        text = decode_text(get_file(self.ann_file, backend_args=self.backend_args), self.ann_file)
+        try:
+            content = get_file(self.ann_file, backend_args=self.backend_args)
+        except IsADirectoryError as error:
+            raise ValueError(
+                f"{self.ann_file} is a folder: expected a list, a text file of lines 'path label'"
+            ) from error
+        except FileNotFoundError as error:
+            hint = ", and ~ is not expanded in configs" if self.ann_file.startswith("~") else ""
+            raise FileNotFoundError(
+                f"{self.ann_file}: there is no such list (ann_file){hint}"
+            ) from error
+        text = decode_text(content, self.ann_file)
         for number, line in enumerate(split_lines(text), start=1):
             if line.strip(BLANKS):
                 yield number, line.strip(BLANKS)

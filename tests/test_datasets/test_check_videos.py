@@ -224,7 +224,7 @@ def test_equal_files(tmp_path):
 def test_sources_that_cannot_be_used(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such list or folder"):
         read_entries(tmp_path / "x.txt")
-    with pytest.raises(ValueError, match="holds no files with a suffix"):
+    with pytest.raises(ValueError, match="no media file in it or its sub-folders"):
         read_entries(tmp_path)
     with pytest.raises(ValueError, match=r"a prefix .* is for lists only"):
         read_entries(tmp_path, tmp_path)

@@ -12,8 +12,9 @@ import pytest
 from media_tools import write_video
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
+from tools_in_process import run_tool
 
-from cmac_mm.datasets.annotations import read_hmdb51, read_kinetics400, read_ucf101
+from cmac_mm.datasets.annotations import read_hmdb51, read_kinetics400, read_ucf101, scan_media
 from cmac_mm.datasets.bad_files import BadFileLog
 from cmac_mm.datasets.preparation import prepare_videos, scan_videos
 from cmac_mm.datasets.preparation.listing import read_entries
@@ -209,3 +210,60 @@ def test_lists_from_tools_on_odd_names(tmp_path):
     )
     lines = read_lines(tmp_path / "out/ucf101_train_split1.txt")
     assert lines == [f"A/{name}.avi 0"]
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Class folders, partly links, and links that lead back."""
+    (tmp_path / "store/b").mkdir(parents=True)
+    (tmp_path / "videos/a").mkdir(parents=True)
+    (tmp_path / "videos/folder.mp4").mkdir()
+    for name in ("store/b/2.mp4", "videos/a/1.mp4", "videos/.hidden.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "videos/b").symlink_to(tmp_path / "store/b")
+    (tmp_path / "videos/again").symlink_to(tmp_path / "store/b")
+    for place in ("videos/a", "store/b"):  # two: each way round would be another file
+        (tmp_path / place / "self").symlink_to(tmp_path / "videos")
+    return tmp_path / "videos"
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(folders):
+    expected = ["a/1.mp4", "again/2.mp4", "b/2.mp4"]
+    found = scan_media(folders)
+    assert [name for name in found if "self" not in name] == expected
+    assert len(found) < 20
+    assert [entry.name for entry in read_entries(folders)] == found
+
+
+def test_names_that_cannot_stand_in_a_list(tmp_path):
+    for name in (b"m\xe5s.mp4", b"two\nlines.mp4"):
+        folder = tmp_path / str(len(name))
+        folder.mkdir()
+        (folder / os.fsdecode(name)).write_bytes(b"")
+        with pytest.raises(ValueError, match="cannot stand in a list: rename the file"):
+            read_entries(folder)
+    folder = tmp_path / "tab"
+    folder.mkdir()
+    (folder / "a\tb.mp4").write_bytes(b"")
+    assert read_entries(folder)[0].line == "a\tb.mp4 0"
+
+
+def test_something_else_in_place_of_a_list(tmp_path, good):
+    (tmp_path / "video.mp4").write_bytes(good)
+    with pytest.raises(ValueError, match=r"video\.mp4 is a media file: expected a list of files"):
+        read_entries(tmp_path / "video.mp4")
+    with pytest.raises(ValueError, match=rf"{tmp_path} is a folder: expected a list, a text file"):
+        build("AudioVisualDataset", tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"gone\.txt: there is no such list \(ann_file\)$"):
+        build("AudioVisualDataset", tmp_path / "gone.txt")
+    with pytest.raises(FileNotFoundError, match=r"~/gone\.txt: there .*, and ~ is not expanded"):
+        build("AudioVisualDataset", Path("~/gone.txt"))
+
+
+def test_a_wrong_prefix_is_told(tmp_path, monkeypatch):
+    (tmp_path / "list.txt").write_text("a.mp4 0\nb.mp4 1\n")
+    out = tmp_path / "good.txt"
+    with pytest.raises(
+        SystemExit, match=r"none of the files is there, such as wrong/a\.mp4: is --pr"
+    ):
+        run_tool("data/check_videos.py", tmp_path / "list.txt", out, "--prefix", "wrong")

@@ -126,6 +126,12 @@ def main() -> None:
         sys.exit("interrupted: the same command goes on from here")
     report(summary, time.monotonic() - begin, args)
     if not summary.verdicts["ok"]:
+        if all("FileNotFoundError" in found.reason for found in summary.reports):
+            folder = args.prefix or Path.cwd()
+            sys.exit(
+                f"error: none of the files is there, such as {folder / summary.reports[0].file}: "
+                "is --prefix the folder that the list's paths are relative to?"
+            )
         sys.exit("error: no file is good")
 
 

@@ -31,7 +31,8 @@ def scan_media(
 ) -> list[str]:
     """List the media files of a folder in one pass, without asking for the status of any file.
 
-    Symbolic links to folders are followed; hidden files and folders are left out.
+    Symbolic links to folders are followed, but for those back to a folder that they are in; hidden
+    files and folders are left out.
 
     Args:
         folder (Path): The folder.
@@ -59,8 +60,15 @@ def scan_media(
     )
     with progress:
         task = progress.add_task("", total=expected)
+        above: dict[str, frozenset] = {}  # which folders a place is in
         for place, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+            status = Path(place).stat()
+            own, holders = (status.st_dev, status.st_ino), above.pop(place, frozenset())
+            if own in holders:
+                folders.clear()
+                continue
             folders[:] = [name for name in folders if not name.startswith(".")]
+            above |= {str(Path(place, name)): holders | {own} for name in folders}
             below = Path(place).relative_to(folder).as_posix()
             prefix = "" if below == "." else f"{below}/"
             files += [

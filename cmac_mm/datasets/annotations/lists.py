@@ -173,13 +173,25 @@ def write_lists(
     return summaries
 
 
-def _line(path: str, label: int | None) -> str:
-    """A line as :class:`cmac_mm.datasets.AudioVisualDataset` reads it."""
+def check_name(path: str) -> None:
+    """Refuse a name that cannot stand in a list.
+
+    Args:
+        path (str): The file as a list would name it.
+
+    Raises:
+        ValueError: If it holds a line break or is not UTF-8.
+    """
     if "\n" in path or "\r" in path or any("\ud800" <= char <= "\udfff" for char in path):
         raise ValueError(
             f"file name {path!r} holds a line break or bytes that are not UTF-8 and cannot stand "
             "in a list: rename the file"
         )
+
+
+def _line(path: str, label: int | None) -> str:
+    """A line as :class:`cmac_mm.datasets.AudioVisualDataset` reads it."""
+    check_name(path)
     if label is not None:
         return f"{path} {label}"
     if " " in path or "\t" in path:

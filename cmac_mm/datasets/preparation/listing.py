@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...utils import write_text
+from ..annotations.files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, scan_media
+from ..annotations.lists import check_name
 from ..audio_visual_dataset import AudioVisualDataset, is_address
-
-MEDIA_SUFFIXES = frozenset(
-    (
-        ".3gp",
-        ".aac",
-        ".avi",
-        ".flac",
-        ".flv",
-        ".m4a",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp3",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".ogg",
-        ".opus",
-        ".ts",
-        ".wav",
-        ".webm",
-        ".wmv",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -56,7 +33,8 @@ class Entry:
 def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
     """The files of a list as :class:`AudioVisualDataset` reads it, or all media files of a folder.
 
-    Files of a folder are found by their suffixes, at any depth, in alphabetical order. Their lines
+    Files of a folder are found by their suffixes, at any depth, also through links to folders, in
+    alphabetical order. Their lines
     have no label; where a name holds a space, all lines get the label 0, since a list could not be
     read otherwise.
 
@@ -77,16 +55,13 @@ def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
     if source.is_dir():
         if prefix is not None:
             raise ValueError(f"{source} is a folder: a prefix ({prefix}) is for lists only")
-        names = sorted(
-            os.path.relpath(Path(folder) / file, source)
-            for folder, _, files in os.walk(source)
-            for file in files
-            if Path(file).suffix.lower() in MEDIA_SUFFIXES and not file.startswith(".")
-        )
-        if not names:
-            raise ValueError(f"{source} holds no files with a suffix of {sorted(MEDIA_SUFFIXES)}")
-        label = " 0" if any(" " in name for name in names) else ""
+        names = scan_media(source, VIDEO_SUFFIXES + AUDIO_SUFFIXES)
+        for name in names:
+            check_name(name)
+        label = " 0" if any(" " in name or "\t" in name for name in names) else ""
         return [Entry(name, source / name, name + label) for name in names]
+    if source.name.lower().endswith(VIDEO_SUFFIXES + AUDIO_SUFFIXES):
+        raise ValueError(f"{source} is a media file: expected a list of files, or a folder")
     dataset = AudioVisualDataset(str(source), pipeline=[], lazy_init=True)
     names = [info["filename"] for info in dataset.load_data_list()]
     folder, entries = prefix or Path(), []
