@@ -116,7 +116,7 @@ def find_videos(args: argparse.Namespace) -> dict[str, str]:
     videos: dict[str, str] = {}
     for entry in read_entries(args.source, args.data_prefix):
         name = entry.path.stem
-        if name in videos:
+        if videos.get(name, str(entry.path)) != str(entry.path):
             raise ValueError(
                 f"{args.source}: {videos[name]} and {entry.path} would both be written as {name}: "
                 "expected names of their own"
@@ -127,8 +127,12 @@ def find_videos(args: argparse.Namespace) -> dict[str, str]:
     return videos
 
 
-def check_settings(cfg: Config, args: argparse.Namespace) -> None:
-    """Note in the folder what its features are; refuse to mix them with others."""
+def check_settings(cfg: Config, args: argparse.Namespace) -> str:
+    """What the folder's features are made with, as text; refuses to mix them with others."""
+    if not args.checkpoint.is_file():
+        raise FileNotFoundError(f"checkpoint {args.checkpoint} does not exist")
+    if args.out.exists() and not args.out.is_dir():
+        raise ValueError(f"--out: {args.out} is a file, expected a folder")
     pipeline = [dict(step) for step in find_test_pipeline(cfg)]
     settings = dict(
         checkpoint=file_digest(args.checkpoint).hex(),
@@ -148,8 +152,7 @@ def check_settings(cfg: Config, args: argparse.Namespace) -> None:
     text = json.dumps(settings, indent=1, default=str, sort_keys=True) + "\n"
     path = args.out / "settings.json"
     if not path.exists():
-        write_text(path, text)
-        return
+        return text
     known = read_json(path)
     if not isinstance(known, dict):
         raise ValueError(f"{path}: expected an object with the settings, found {known!r}")
@@ -159,6 +162,7 @@ def check_settings(cfg: Config, args: argparse.Namespace) -> None:
             f"{args.out} holds features of other settings (they differ in {', '.join(changed)}): "
             "expected another --out"
         )
+    return text
 
 
 def feature_path(name: str, args: argparse.Namespace) -> Path:
@@ -204,7 +208,11 @@ def write_features(name: str, found: ClipFeatures, stamp: int, args: argparse.Na
 
 
 def extract(
-    cfg: Config, videos: dict[str, str], stamps: dict[str, int], args: argparse.Namespace
+    cfg: Config,
+    videos: dict[str, str],
+    stamps: dict[str, int],
+    settings: str,
+    args: argparse.Namespace,
 ) -> dict[str, str]:
     """Write the features of all videos; returns what was wrong with the others."""
     encoders = {
@@ -220,6 +228,8 @@ def extract(
         args.stride_frames,
         args.batch_size,
     )
+    # Only now, so that a wrong checkpoint or stride leaves no trace.
+    write_text(args.out / "settings.json", settings)
     columns = (
         TextColumn("{task.completed:.1f} of {task.total} videos"),
         BarColumn(),
@@ -244,12 +254,12 @@ def main() -> None:
     init_default_scope(cfg.get("default_scope", "mmaction"))
     torch.backends.cudnn.deterministic = True
     videos = find_videos(args)
-    check_settings(cfg, args)
+    settings = check_settings(cfg, args)
     found = media_stamps(list(videos.values()), args.by_content).tolist()
     stamps = dict(zip(videos, found, strict=True))
     discard_old(videos, stamps, args)
     todo = {name: path for name, path in videos.items() if not feature_path(name, args).exists()}
-    failed = extract(cfg, todo, stamps, args) if todo else {}
+    failed = extract(cfg, todo, stamps, settings, args) if todo else {}
     done = {name: feature_path(name, args) for name in videos if name not in failed}
     infos = {name: read_json(info_path(name, args)) for name in done}
     if args.layout == "h5":

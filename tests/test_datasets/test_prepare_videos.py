@@ -267,3 +267,10 @@ def test_names_that_would_clash_or_leave_the_folder(folder, tmp_path):
         with pytest.raises(ValueError, match="not a path below"):
             prepare_videos(folder / "wrong.txt", tmp_path / "out", prefix=folder)
     assert not (tmp_path / "out").exists()
+
+
+def test_whole_paths_below_a_folder_that_is_given_from_here(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder / "whole.txt").write_text(f"{folder / 'jump ing/one.mp4'} 1\n")
+    prepare_videos(folder / "whole.txt", tmp_path / "out", prefix=Path(folder.name), workers=1)
+    assert (tmp_path / "out/whole.txt").read_text() == "jump ing/one.mp4 1\n"

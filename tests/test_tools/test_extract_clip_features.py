@@ -214,6 +214,16 @@ def test_what_does_not_fit_is_refused(checkpoint, folder, tmp_path):
     shutil.rmtree(folder / "more")
     with pytest.raises(RuntimeError, match=r"no key starts with 'backbone\.'"):
         run(*command, "--prefix", "backbone.")
+    with pytest.raises(FileNotFoundError, match=r"checkpoint gone\.pth does not exist"):
+        run(CONFIG, "gone.pth", *command[2:])
+    with pytest.raises(ValueError, match=r"--out: .*v_0\.mp4 is a file, expected a folder"):
+        run(*command[:-1], folder / "v_0.mp4")
+    assert not (tmp_path / "out").exists()  # the next try may have other settings
+    # The same video twice in a list is one video.
+    (tmp_path / "twice.txt").write_text("v_0.mp4 0\r\nv_0.mp4 0\r\n")
+    twice = [CONFIG, checkpoint, tmp_path / "twice.txt", "--data-prefix", folder, "--workers", 0]
+    run(*twice, "--stride", 5, "--out", tmp_path / "out4")
+    assert list(json.loads((tmp_path / "out4/videos.json").read_text())) == ["v_0"]
     config = "cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py"
     with pytest.raises(ValueError, match="expected a model with audio_backbone"):
         run(config, *command[1:-1], tmp_path / "out2", "--modality", "audio", "--stride", 1)

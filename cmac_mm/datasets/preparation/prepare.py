@@ -148,9 +148,9 @@ def prepare_videos(
 
 
 def _target_name(entry: Entry, base: Path) -> str:
-    path = Path(entry.name)
-    if path.is_absolute() and path.is_relative_to(base):
-        path = path.relative_to(base)
+    path, whole = Path(entry.name), base.absolute()
+    if path.is_absolute() and path.is_relative_to(whole):
+        path = path.relative_to(whole)
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(
             f"{entry.name}: not a path below the folder of the videos ({base}), so it has no "
