@@ -2,6 +2,6 @@
 
 __version__ = "0.1.0"
 
-FRONT_END_VERSION = 1
+FRONT_END_VERSION = 2
 """Raised whenever the same config gives other pictures, sounds or spectrograms of the same file, so
 that features on disk are computed again."""

@@ -256,7 +256,7 @@ def test_replaced_files_are_computed_again(ann_file, copies, tmp_path, calls, by
         run()
 
 
-@pytest.mark.parametrize("damage", ["half", "empty", "text", "other"])
+@pytest.mark.parametrize("damage", ["half", "flipped", "empty", "text", "other"])
 def test_damaged_parts_are_computed_again(ann_file, tmp_path, calls, monkeypatch, damage):
     monkeypatch.setattr(feature_cache, "_PART_SIZE", 2)
     first = cached_features(build(), loader(ann_file), tmp_path / "cache", KEY, progress=False)
@@ -266,7 +266,11 @@ def test_damaged_parts_are_computed_again(ann_file, tmp_path, calls, monkeypatch
     if damage == "other":
         torch.save(dict(weight=torch.zeros(3)), parts[1])
     else:
-        damaged = dict(half=content[: len(content) // 2], empty=b"", text=b"path label\n" * 9)
+        flipped = bytearray(content)
+        flipped[flipped.index(torch.tensor([2, 3]).numpy().tobytes())] ^= 1  # the rows
+        damaged = dict(
+            flipped=flipped, half=content[: len(content) // 2], empty=b"", text=b"path label\n" * 9
+        )
         parts[1].write_bytes(damaged[damage])
     calls.clear()
     with log_of(damage) as log:

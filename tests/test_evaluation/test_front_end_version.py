@@ -119,7 +119,7 @@ def test_values_of_this_version(video, front_end):
         ]
     )
     inputs = pipeline(dict(filename=str(video), sample_idx=0))["inputs"]
-    assert FRONT_END_VERSION == 1
+    assert FRONT_END_VERSION == 2
     # To what FFmpeg's versions may differ in: a grey level, a tenth of a decibel.
     pictures = inputs["imgs"].float().mean(dim=(3, 4))[:, :, ::2].flatten()
     np.testing.assert_allclose(pictures, PICTURES, atol=1)
