@@ -248,3 +248,6 @@ def test_tool_on_real_clips(media_dir, tmp_path, monkeypatch, capsys):
     assert len(videos) == 2
     with closing(MediaFile(str(videos[0]), None, True, True)) as media:
         assert media.duration == pytest.approx(32 / 30, abs=0.04)
+    ann_file.write_text(f"{CLIP} 0\n{CLIP} 1\n")
+    with pytest.raises(ValueError, match=r"list\.txt, line 2: label 1, expected 0 to 0 \(1 class"):
+        runpy.run_path(str(TOOL), run_name="__main__")

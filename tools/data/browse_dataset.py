@@ -17,7 +17,7 @@ from mmengine.runner import set_random_seed
 from rich.progress import Progress
 from torch import Tensor
 
-from cmac_mm.datasets import LogMelSpectrogram, MediaError
+from cmac_mm.datasets import AudioVisualDataset, LogMelSpectrogram, MediaError
 from cmac_mm.evaluation import filter_frequencies
 from cmac_mm.utils import load_config, read_classes
 from cmac_mm.visualization import SeenClip, browse_sheet, look, save_clip
@@ -91,6 +91,8 @@ def main() -> None:
     device_side = cfg.model.get("data_preprocessor")
     device_side = device_side and MODELS.build(device_side)
     classes = read_classes(args.classes) if args.classes else None
+    if classes and isinstance(dataset, AudioVisualDataset):
+        dataset.check_labels(len(classes))
     shown: list[SeenClip] = []
     samples, refused = 0, []
     with Progress(transient=True) as progress:
