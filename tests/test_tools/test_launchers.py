@@ -115,7 +115,7 @@ def test_hangup_saves_and_ends(start, tmp_path):
     """As when the SSH session ends."""
     process, pids = start("bash", ROOT / "tools/dist_train.sh", "config.py", 2)
     process.send_signal(signal.SIGHUP)
-    assert process.wait(60) == 75
+    assert process.wait(120) == 75
     wait_until_gone(pids)
     assert len(list(tmp_path.glob("work_dirs/config/iter_*.pth"))) == 1
 
@@ -127,14 +127,14 @@ def test_hangup_is_ignored_under_nohup(start):
     time.sleep(3)
     assert alive(pids) == list(pids)
     process.terminate()
-    assert process.wait(60) == 75
+    assert process.wait(120) == 75
 
 
 @pytest.mark.slow
 def test_killed_test_takes_its_ranks_along(start, tmp_path):
-    _, pids = start("bash", ROOT / "tools/dist_train.sh", "config.py", 2)
-    os.kill(next(iter(pids)), signal.SIGTERM)
-    wait_until_gone(pids)
+    process, _ = start("bash", ROOT / "tools/dist_train.sh", "config.py", 2)
+    process.terminate()
+    assert process.wait(120) == 75
     checkpoint = next(tmp_path.glob("work_dirs/config/iter_*.pth"))
     process, pids = start("bash", ROOT / "tools/dist_test.sh", "config.py", checkpoint, 2, ranks=1)
     assert len(pids) == 3
