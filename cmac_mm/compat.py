@@ -43,6 +43,8 @@ def apply() -> None:
     _run_no_config_of_checkpoints()
     _load_without_workers()
     _resume_sharded_optimisers()
+    _read_collate_functions_in_inferencers()
+    _infer_through_own_pipelines()
 
 
 def _require_cv2() -> None:
@@ -348,3 +350,55 @@ def _resume_sharded_optimisers() -> None:
         )
 
     FSDPStrategy.load_optim_state_dict = load_optim_state_dict
+
+
+def _read_collate_functions_in_inferencers() -> None:
+    """Let inferencers read `collate_fn=dict(type=...)`, as mmengine's runner does.
+
+    They look the whole dict up as if it were a name, in a registry of mmaction2 that says it is in
+    a module that there is not: every config with a `collate_fn` fails.
+    """
+    from mmengine.infer import BaseInferencer
+    from mmengine.registry import FUNCTIONS
+
+    init_collate = BaseInferencer._init_collate
+
+    @functools.wraps(init_collate)
+    def read_type(self: BaseInferencer, cfg: Any) -> Callable:
+        loader = cfg.get("test_dataloader") or {}
+        collate = loader.get("collate_fn")
+        if not isinstance(collate, dict):
+            return init_collate(self, cfg)
+        options = dict(collate)
+        function = options.pop("type")
+        if not callable(function):
+            function = FUNCTIONS.get(function)
+        return functools.partial(function, **options)
+
+    BaseInferencer._init_collate = read_type
+
+
+def _infer_through_own_pipelines() -> None:
+    """Leave pipelines that begin with OpenAudioVisual as they are in MMAction2's inferencer.
+
+    It exchanges every transform with "Decode" in its name for decord's, which knows no times.
+    """
+    from mmaction.apis.inferencers import ActionRecogInferencer
+    from mmengine.dataset import Compose
+
+    init_pipeline = ActionRecogInferencer._init_pipeline
+
+    @functools.wraps(init_pipeline)
+    def keep_own(self: ActionRecogInferencer, cfg: Any) -> Compose:
+        pipeline = cfg.test_dataloader.dataset.pipeline
+        if pipeline[0]["type"] != "OpenAudioVisual":
+            return init_pipeline(self, cfg)
+        if self.input_format not in ("video", "dict"):
+            raise ValueError(
+                f"input_format={self.input_format!r}: this config reads video files, expected "
+                "'video' (or 'dict', with the key 'filename')"
+            )
+        pack = dict(type="InferencerPackInput", input_format=self.input_format, **self.pack_cfg)
+        return Compose([pack, *pipeline])
+
+    ActionRecogInferencer._init_pipeline = keep_own

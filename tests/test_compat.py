@@ -368,3 +368,43 @@ def batch_norm_on_two_ranks(rank, folder):
 
 def test_synchronised_batch_norm_refuses_cpus(tmp_path):
     torch.multiprocessing.spawn(batch_norm_on_two_ranks, (str(tmp_path),), nprocs=2)
+
+
+def test_inferencers_look_a_collate_function_up_by_its_dict():
+    untouched, ours = run_untouched_and_with_compat(
+        "from types import SimpleNamespace\n"
+        "from mmengine.config import Config\n"
+        "from mmengine.infer import BaseInferencer\n"
+        "cfg = Config(dict(test_dataloader=dict(collate_fn=dict(type='default_collate'))))\n"
+        "collate = BaseInferencer._init_collate(SimpleNamespace(scope='mmengine'), cfg)\n"
+        "assert collate([3, 4]).tolist() == [3, 4]\n"
+        "cfg = Config(dict(test_dataloader=dict()))\n"
+        "collate = BaseInferencer._init_collate(SimpleNamespace(scope='mmengine'), cfg)\n"
+        "assert collate([3, 4]) == [3, 4]\n"
+    )
+    assert "TypeError" in untouched.stderr
+    assert ours.returncode == 0, ours.stderr
+
+
+def test_mmaction2_puts_its_own_decoder_into_pipelines():
+    untouched, ours = run_untouched_and_with_compat(
+        "from types import SimpleNamespace\n"
+        "from mmaction.apis.inferencers import ActionRecogInferencer\n"
+        "from mmaction.registry import TRANSFORMS\n"
+        "from mmengine.config import Config\n"
+        "names = ['OpenAudioVisual', 'DecodeAudioVisual']\n"
+        "for name in names:\n"
+        "    if name not in TRANSFORMS:\n"
+        "        step = type(name, (), dict(__call__=lambda self, results: results))\n"
+        "        TRANSFORMS.register_module(name, module=step)\n"
+        "dataset = dict(pipeline=[dict(type=name) for name in names])\n"
+        "model = dict(type='Recognizer3D')\n"
+        "cfg = Config(dict(test_dataloader=dict(dataset=dataset), model=model))\n"
+        "inferencer = SimpleNamespace(input_format='video', pack_cfg={})\n"
+        "steps = ActionRecogInferencer._init_pipeline(inferencer, cfg).transforms\n"
+        "got = [type(step).__name__ for step in steps]\n"
+        "assert got == ['InferencerPackInput', *names], got\n",
+        before="from mmengine.registry import init_default_scope\ninit_default_scope('mmaction')",
+    )
+    assert "'DecordInit', 'OpenAudioVisual', 'DecordDecode'" in untouched.stderr, untouched.stderr
+    assert ours.returncode == 0, ours.stderr

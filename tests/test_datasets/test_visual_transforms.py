@@ -331,6 +331,31 @@ def test_packing_without_label_or_sound_or_anything():
         PackAudioVisual()(dict(num_clips=1))
 
 
+@pytest.mark.parametrize(("crop", "count"), [("ThreeCrop", 3), ("TenCrop", 10)])
+@pytest.mark.parametrize("num_clips", [1, 2])
+def test_crops_are_packed_as_mmaction2_formats_them(crop, count, num_clips):
+    steps = [dict(type=crop, crop_size=60)]
+    ours = Compose([*steps, dict(type="PackAudioVisual")])(coordinates(num_clips))
+    theirs = Compose([*steps, dict(type="FormatShape", input_format="NCTHW")])
+    want = theirs(coordinates(num_clips))["imgs"]
+    assert want.shape == (count * num_clips, 3, 3, 60, 60)
+    np.testing.assert_array_equal(ours["inputs"]["imgs"].numpy(), want)
+
+
+def test_pictures_that_are_not_clips_are_refused():
+    for length in (0, 5, 7):
+        results = coordinates(num_clips=2)
+        results["imgs"] = (results["imgs"] * 2)[:length]
+        with pytest.raises(ValueError, match=f"{length} pictures are not 2 clips of 3 frames"):
+            PackAudioVisual()(results)
+    results = coordinates(num_clips=2) | dict(audios=torch.zeros(2, 1, 40, 10))
+    with pytest.raises(ValueError, match=r"'imgs': 6, 'audio': 2.*ThreeCrop"):
+        Compose([dict(type="ThreeCrop", crop_size=60), dict(type="PackAudioVisual")])(results)
+    inside = dict(type="PerClip", transforms=[dict(type="ThreeCrop", crop_size=60)])
+    with pytest.raises(ValueError, match="made 9 pictures of a clip's 3.*behind PerClip"):
+        Compose([inside])(coordinates(num_clips=2))
+
+
 def test_our_decoder_serves_mmaction2s_own_pipeline(media_dir):
     """Its formatting and packing, and a data set class of its own, on top of our loading."""
     pipeline = Compose(

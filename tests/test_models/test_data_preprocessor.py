@@ -1,8 +1,10 @@
 import pytest
 import torch
+from mmaction.structures import ActionDataSample
+from mmengine.dataset import default_collate, pseudo_collate
 
 import cmac_mm  # noqa: F401
-from cmac_mm.models import AudioVisualDataPreprocessor
+from cmac_mm.models import AudioVisualDataPreprocessor, RecognizerDataPreprocessor
 
 
 def _clips(*lead):
@@ -61,3 +63,38 @@ def test_hue_jitter_stays_in_range():
 def test_refuses():
     with pytest.raises(ValueError, match="three values"):
         AudioVisualDataPreprocessor(mean=(0,))
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_takes_lists_as_the_default_collation_leaves_them(lead):
+    """MMEngine's default is pseudo_collate, and MMAction2's inference knows no other."""
+    options = dict(brightness=0.4, hue=0.2)
+    preprocess = AudioVisualDataPreprocessor(audio_mean=0.5, audio_std=2, color_jitter=options)
+    packed = [
+        dict(
+            inputs=dict(imgs=_clips(*lead) + n, audio=torch.randn(*lead, 1, 4, 5)),
+            data_samples=ActionDataSample(metainfo=dict(sample_seed=n)),
+        )
+        for n in range(3)
+    ]
+    ours, default = (
+        preprocess(collate(packed), training=True) for collate in (default_collate, pseudo_collate)
+    )
+    assert ours["inputs"]["imgs"].shape == (3, *lead, 3, 2, 8, 8)
+    for key, x in ours["inputs"].items():
+        assert torch.equal(default["inputs"][key], x)
+    assert [sample.sample_seed for sample in default["data_samples"]] == [0, 1, 2]
+    recognizer = RecognizerDataPreprocessor()
+    for sample in packed:
+        del sample["inputs"]["audio"]
+    assert torch.equal(
+        recognizer(default_collate(packed))["inputs"], recognizer(pseudo_collate(packed))["inputs"]
+    )
+
+
+def test_refuses_other_inputs():
+    preprocess = AudioVisualDataPreprocessor()
+    with pytest.raises(ValueError, match=r"inputs are a Tensor, expected a dict.*PackAudioVisual"):
+        preprocess(dict(inputs=_clips(2)))
+    with pytest.raises(ValueError, match=r"imgs of one batch must have one shape, got \[\(3, 1, "):
+        preprocess(dict(inputs=dict(imgs=[_clips(), _clips()[:, :1]])))

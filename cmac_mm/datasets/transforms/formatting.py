@@ -50,12 +50,18 @@ class PackAudioVisual(BaseTransform):
     Gives ``inputs`` with ``imgs``, a uint8 tensor ``(C, T, H, W)``, and ``audio``, a float32
     tensor ``(1, num_mels, frames)`` (each with a leading axis of clips where there are more than
     one, and only those that were read), and ``data_samples``, an :class:`ActionDataSample` with
-    the label, if there is one, and the meta information.
+    the label, if there is one, and the meta information. After ``ThreeCrop`` or ``TenCrop`` each
+    crop of each clip is a clip of its own, all clips of the first crop first, as in MMAction2's
+    ``FormatShape``.
 
     Args:
         meta_keys (Sequence[str]): Keys of the results to keep as meta information, where present.
             Defaults to the sample's row and file, the spans of its clips in seconds, how its
             pictures were scaled, cropped and flipped, and what the sampler said of it.
+
+    Raises:
+        ValueError: There are neither pictures nor sound, the pictures are not full clips, or there
+            are several crops a clip beside sound.
     """
 
     def __init__(self, meta_keys: tuple[str, ...] = META_KEYS) -> None:
@@ -65,12 +71,18 @@ class PackAudioVisual(BaseTransform):
         """Pack the results of one sample."""
         inputs = {}
         if "imgs" in results:
-            inputs["imgs"] = _stack(results["imgs"], results["num_clips"])
+            inputs["imgs"] = _stack(results["imgs"], results["num_clips"], results["clip_len"])
         if "audios" in results:
             inputs["audio"] = torch.as_tensor(results["audios"], dtype=torch.float32)
         if not inputs:
             raise ValueError("PackAudioVisual found neither 'imgs' nor 'audios' in the results")
-        if results["num_clips"] == 1:
+        counts = {key: len(value) for key, value in inputs.items()}
+        if len(set(counts.values())) > 1:
+            raise ValueError(
+                f"PackAudioVisual: picture and sound differ in their number of clips, {counts}: "
+                "several crops of a clip, as of ThreeCrop, go without sound only"
+            )
+        if set(counts.values()) == {1}:
             inputs = {key: value[0] for key, value in inputs.items()}
         sample = _ClipSample()
         if "label" in results:
@@ -82,13 +94,17 @@ class PackAudioVisual(BaseTransform):
         return f"{type(self).__name__}(meta_keys={self.meta_keys})"
 
 
-def _stack(images: list[np.ndarray] | np.ndarray, num_clips: int) -> torch.Tensor:
-    """Stack (H, W, C) pictures to (num_clips, C, T, H, W), with a single copy if any."""
+def _stack(images: list[np.ndarray] | np.ndarray, num_clips: int, clip_len: int) -> torch.Tensor:
+    """Stack (H, W, C) pictures to (crops * num_clips, C, T, H, W), with a single copy if any."""
     if isinstance(images, np.ndarray):
         return torch.from_numpy(images)
+    if not len(images) or len(images) % (num_clips * clip_len):
+        raise ValueError(
+            f"PackAudioVisual: {len(images)} pictures are not {num_clips} clips of {clip_len} "
+            "frames, nor several crops of them"
+        )
     height, width, channels = images[0].shape
-    clip_len = len(images) // num_clips
-    out = np.empty((num_clips, channels, clip_len, height, width), np.uint8)
+    out = np.empty((len(images) // clip_len, channels, clip_len, height, width), np.uint8)
     for index, image in enumerate(images):
         clip, time = divmod(index, clip_len)
         out[clip, :, time] = image.transpose(2, 0, 1)

@@ -24,7 +24,7 @@ class PerClip(BaseTransform):
             ``RandomResizedCrop``, ``RandomCrop``, ``Resize``, ``Flip``.
 
     Raises:
-        ValueError: The transforms give the clips different sizes.
+        ValueError: The transforms give the clips different sizes or numbers of pictures.
     """
 
     def __init__(self, transforms: list[dict]) -> None:
@@ -40,6 +40,11 @@ class PerClip(BaseTransform):
             clip = {**results, "num_clips": 1}
             clip["imgs"] = results["imgs"][i * clip_len : (i + 1) * clip_len]
             done.append(self.transforms(clip))
+            if len(done[-1]["imgs"]) != clip_len:
+                raise ValueError(
+                    f"PerClip: the transforms made {len(done[-1]['imgs'])} pictures of a clip's "
+                    f"{clip_len}: put those that change the number, as ThreeCrop, behind PerClip"
+                )
         merged = {**self.merge(done), "num_clips": num_clips}
         merged["imgs"] = [image for clip in done for image in clip["imgs"]]
         return merged

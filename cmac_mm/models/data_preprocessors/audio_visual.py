@@ -1,6 +1,6 @@
 """Device side of the input: normalisation and colour jitter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -55,14 +55,23 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data (dict): ``inputs`` with ``imgs`` uint8 `(B, 3, T, H, W)` and / or ``audio``
-                float32 `(B, 1, F, T)`, or with a clip axis `(B, N, ...)`; and ``data_samples``.
+                float32 `(B, 1, F, T)`, or with a clip axis `(B, N, ...)`, each one tensor or, as
+                MMEngine's default collation leaves them, a list of B; and ``data_samples``.
             training (bool): Whether to jitter colours. Default: False.
 
         Returns:
             dict: The same with normalised float32 inputs on the device.
+
+        Raises:
+            ValueError: If ``inputs`` is something else, or the samples of a list differ in shape.
         """
         data = self.cast_data(data)
-        inputs = dict(data["inputs"])
+        if not isinstance(data["inputs"], Mapping):
+            raise ValueError(
+                f"inputs are a {type(data['inputs']).__name__}, expected a dict of 'imgs' and "
+                "'audio': end the pipeline with PackAudioVisual"
+            )
+        inputs = {key: _as_batch(key, value) for key, value in data["inputs"].items()}
         if "imgs" in inputs:
             imgs = inputs["imgs"]
             if imgs.ndim == 5:  # the encoders' memory format, while a pixel is one byte
@@ -87,3 +96,16 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
                 for clip in sample.unbind() if sample.ndim == 5 else [sample]:
                     clip.copy_(self.jitter(clip))
         return (clips * 255).transpose(-4, -3)
+
+
+def _as_batch(key: str, samples: Tensor | Sequence[Tensor]) -> Tensor:
+    """One tensor out of the samples of a batch, if it is not one yet."""
+    if isinstance(samples, Tensor):
+        return samples
+    shapes = {tuple(sample.shape) for sample in samples}
+    if len(shapes) != 1:
+        raise ValueError(
+            f"{key} of one batch must have one shape, got {sorted(shapes)}: crop or pad them alike, "
+            "or use a batch of 1"
+        )
+    return torch.stack(list(samples))
