@@ -31,7 +31,7 @@ def apply() -> None:
     _require_mmcv()
     _provide_importlib_metadata()
     _provide_drn()
-    _provide_trapz()
+    _provide_numpy_names()
     _do_without_pkg_resources()
     _resolve_own_config_names()
     _set_config_variables()
@@ -43,6 +43,7 @@ def apply() -> None:
     _run_no_config_of_checkpoints()
     _load_without_workers()
     _resume_sharded_optimisers()
+    _shift_hue_in_wide_integers()
     _read_collate_functions_in_inferencers()
     _infer_through_own_pipelines()
 
@@ -105,12 +106,14 @@ def _provide_drn() -> None:
         sys.modules[module.__name__] = module
 
 
-def _provide_trapz() -> None:
-    """Keep a name that mmaction2's ANetMetric calls; numpy 2.4 has the new one only."""
+def _provide_numpy_names() -> None:
+    """Keep names that mmaction2 uses in metrics and poses, and numpy 2.0 and 2.4 dropped."""
     import numpy as np
 
-    if not hasattr(np, "trapz"):
-        np.trapz = np.trapezoid
+    names = {"trapz": "trapezoid", "in1d": "isin", "Inf": "inf", "NAN": "nan"}
+    for old, new in names.items():
+        if not hasattr(np, old):
+            setattr(np, old, getattr(np, new))
 
 
 def _do_without_pkg_resources() -> None:
@@ -350,6 +353,20 @@ def _resume_sharded_optimisers() -> None:
         )
 
     FSDPStrategy.load_optim_state_dict = load_optim_state_dict
+
+
+def _shift_hue_in_wide_integers() -> None:
+    """Let ColorJitter turn the hue back, which numpy 2 refuses in uint8, and beyond 255."""
+    import cv2
+    import numpy as np
+    from mmaction.datasets.transforms import ColorJitter
+
+    def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
+        hsv = cv2.cvtColor(np.clip(image, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
+        hsv[..., 0] = (hsv[..., 0].astype(np.int32) + int(factor * 255)) % 180
+        return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
+
+    ColorJitter.adjust_hue = staticmethod(adjust_hue)
 
 
 def _read_collate_functions_in_inferencers() -> None:

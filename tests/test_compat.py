@@ -1,10 +1,11 @@
 """Each fault is shown on the untouched libraries, then its shim. A test whose first half fails says
 that the shim may go."""
 
+import ast
 import copy
 import functools
 import http.server
-import inspect
+import importlib.util
 import os
 import re
 import subprocess
@@ -69,16 +70,91 @@ def test_mmaction2_imports_importlib_metadata_undeclared():
     assert ours.returncode == 0, ours.stderr
 
 
-def test_mmaction2_integrates_with_a_function_that_numpy_dropped():
-    from mmaction.evaluation.functional import accuracy
+def numpy_names(package):
+    """What a package's modules take from numpy, by name."""
+    names = set()
+    for file in Path(importlib.util.find_spec(package).origin).parent.rglob("*.py"):
+        # Compiled operations are in full mmcv alone.
+        if ".mim" in file.parts or (package == "mmcv" and "ops" in file.parts):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "np":
+                names.add(node.attr)
+    return names
 
-    assert "np.trapz(" in inspect.getsource(accuracy)
+
+def test_libraries_use_names_that_numpy_dropped():
+    """All of them, so that a newer numpy does not break another part unseen."""
+    used = set.union(*(numpy_names(package) for package in ("mmaction", "mmengine", "mmcv")))
+    assert {"array", "trapz", "in1d", "Inf", "NAN"} <= used
     untouched, ours = run_untouched_and_with_compat(
-        "import numpy\nassert numpy.trapz([1, 2, 3], [0, 1, 3]) == 6.5"
+        f"import numpy\nprint(sorted(n for n in {used} if not hasattr(numpy, n)))"
     )
-    dropped = tuple(int(part) for part in np.__version__.split(".")[:2]) >= (2, 4)
-    assert (untouched.returncode != 0) == dropped
+    version = tuple(int(part) for part in np.__version__.split(".")[:2])
+    dropped = ["Inf", "NAN"] if version < (2, 4) else ["Inf", "NAN", "in1d", "trapz"]
+    assert untouched.stdout.strip() == str(dropped)
+    assert ours.stdout.strip() == "[]"
+
+
+RECALL = """
+import torch
+from mmaction.evaluation import RetrievalRecall
+metric = RetrievalRecall(topk=(1, 2))
+scores, truth = torch.tensor([0.1, 0.5, 0.4]), torch.tensor([0, 0, 1])
+sample = dict(pred_score=scores, gt_label=torch.tensor([2]), gt_score=truth)
+metric.process(None, [sample])
+recall = metric.evaluate(1)
+assert recall == {"retrieval/Recall@1": 0.0, "retrieval/Recall@2": 100.0}, recall
+"""
+COMPACT = """
+import numpy as np
+from mmaction.datasets.transforms import PoseCompact
+keypoint = np.array([[[[10.0, 20.0], [30.0, 40.0]]]])
+results = dict(img_shape=(100, 100), keypoint=keypoint)
+results = PoseCompact(padding=0.0, threshold=1)(results)
+assert results["img_shape"] == (20, 20)
+assert results["keypoint"].tolist() == [[[[0.0, 0.0], [20.0, 20.0]]]]
+"""
+INTEGRAL = "import numpy\nassert numpy.trapz([1, 2, 3], [0, 1, 3]) == 6.5"
+
+
+@pytest.mark.parametrize(
+    ("code", "since"),
+    [(RECALL, (2, 4)), (COMPACT, (2, 0)), (INTEGRAL, (2, 4))],
+    ids=["RetrievalRecall", "PoseCompact", "ANetMetric"],
+)
+def test_parts_of_mmaction2_that_numpy_broke(code, since):
+    untouched, ours = run_untouched_and_with_compat(
+        code, before="from mmengine.registry import init_default_scope"
+    )
+    broken = tuple(int(part) for part in np.__version__.split(".")[:2]) >= since
+    assert (untouched.returncode != 0) == broken
     assert ours.returncode == 0, ours.stderr
+
+
+def test_mmaction2_cannot_turn_the_hue_back():
+    untouched, ours = run_untouched_and_with_compat(
+        "import colorsys\n"
+        "import numpy as np\n"
+        "from mmaction.datasets.transforms import ColorJitter\n"
+        "colours = np.random.default_rng(0).integers(0, 256, (400, 3)).astype(np.uint8)\n"
+        "for factor in (0.1, 0.45, -0.1, -0.5):\n"
+        "    got = ColorJitter.adjust_hue(colours[None], factor)[0]\n"
+        "    assert got.dtype == np.float32\n"
+        "    for colour, other in zip(colours / 255, got):\n"
+        "        h, s, v = colorsys.rgb_to_hsv(*colour)\n"
+        "        # On OpenCV's scale, where a turn is 180 steps.\n"
+        "        want = colorsys.hsv_to_rgb((h + int(factor * 255) / 180) % 1, s, v)\n"
+        "        assert np.abs(255 * np.array(want) - other).max() < 8, (colour, factor)\n"
+    )
+    assert "AssertionError" in untouched.stderr  # already forwards: beyond 255 it starts anew
+    assert ours.returncode == 0, ours.stderr
+    untouched = run_python(
+        "import numpy as np\n"
+        "from mmaction.datasets.transforms import ColorJitter\n"
+        "ColorJitter.adjust_hue(np.zeros((2, 2, 3)), -0.1)"
+    )
+    assert ("OverflowError" in untouched.stderr) == (np.__version__ >= "2")
 
 
 def test_subsets_of_a_dataset_share_what_mmengine_copied_before():

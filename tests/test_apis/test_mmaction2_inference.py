@@ -25,7 +25,7 @@ def video(media_dir):
 
 @pytest.fixture(params=CONFIGS)
 def recognizer(request, tmp_path):
-    """Config, as a fine-tuning run leaves it in its work directory, and checkpoint of a thin one."""
+    """Config and checkpoint of a thin one, as a fine-tuning run leaves them."""
     cfg = cmac_mm.load_config(f"cmac_mm::recognition/{request.param}")
     cfg.model.backbone.update(base_channels=4, stage_blocks=(1, 1, 1, 1), init_cfg=None)
     cfg.model.cls_head.update(in_channels=32, num_classes=CLASSES)

@@ -352,7 +352,7 @@ def test_pictures_that_are_not_clips_are_refused():
     with pytest.raises(ValueError, match=r"'imgs': 6, 'audio': 2.*ThreeCrop"):
         Compose([dict(type="ThreeCrop", crop_size=60), dict(type="PackAudioVisual")])(results)
     inside = dict(type="PerClip", transforms=[dict(type="ThreeCrop", crop_size=60)])
-    with pytest.raises(ValueError, match="made 9 pictures of a clip's 3.*behind PerClip"):
+    with pytest.raises(ValueError, match=r"made 9 pictures of a clip's 3.*behind PerClip"):
         Compose([inside])(coordinates(num_clips=2))
 
 

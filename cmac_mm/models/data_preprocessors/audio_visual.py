@@ -105,7 +105,7 @@ def _as_batch(key: str, samples: Tensor | Sequence[Tensor]) -> Tensor:
     shapes = {tuple(sample.shape) for sample in samples}
     if len(shapes) != 1:
         raise ValueError(
-            f"{key} of one batch must have one shape, got {sorted(shapes)}: crop or pad them alike, "
-            "or use a batch of 1"
+            f"{key} of one batch must have one shape, got {sorted(shapes)}: crop or pad them "
+            "alike, or use a batch of 1"
         )
     return torch.stack(list(samples))
