@@ -46,6 +46,7 @@ def apply() -> None:
     _shift_hue_in_wide_integers()
     _read_collate_functions_in_inferencers()
     _infer_through_own_pipelines()
+    _name_the_nearest_option()
 
 
 def _require_cv2() -> None:
@@ -419,3 +420,27 @@ def _infer_through_own_pipelines() -> None:
         return Compose([pack, *pipeline])
 
     ActionRecogInferencer._init_pipeline = keep_own
+
+
+def _name_the_nearest_option() -> None:
+    """Let a config with a misspelt option say which options there are.
+
+    Python names the wrong one only, and a class that did not define it where options are passed on.
+    """
+    from mmengine.registry import Registry
+
+    from .utils.options import explain_wrong_option
+
+    build = Registry.build
+
+    @functools.wraps(build)
+    def build_or_explain(registry: Registry, cfg: dict, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return build(registry, cfg, *args, **kwargs)
+        except TypeError as error:
+            message = explain_wrong_option(error, registry, cfg)
+            if message is None:
+                raise
+            raise TypeError(message) from error
+
+    Registry.build = build_or_explain

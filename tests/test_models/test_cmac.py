@@ -456,3 +456,19 @@ def test_refuses_bad_input():
         model(inputs, None, mode="loss")
     with pytest.raises(ValueError, match="'train'"):
         model(inputs, samples, mode="train")
+
+
+@pytest.mark.parametrize("rows", [[3], [3, 3]])
+@pytest.mark.parametrize("attention", [None, False])
+def test_without_queue_a_batch_of_one_video_is_refused(rows, attention):
+    """Its only key is the positive: the loss would be 0."""
+    model = build(dict(in_batch_negatives=True), attention, queue_size=0)
+    inputs, samples = make_batch(size=len(rows), rows=rows)
+    message = f"the batch has {len(rows)} clip.* of one video.*batch_size of 2.*drop_last=True"
+    with pytest.raises(ValueError, match=message):
+        model(inputs, samples, mode="loss")
+    inputs, samples = make_batch(size=2, rows=[3, 4])
+    assert model(inputs, samples, mode="loss")["loss_visual_to_audio"] > 0
+    model = build(dict(in_batch_negatives=True), attention)  # with a queue there are others
+    inputs, samples = make_batch(size=1, rows=[3])
+    assert model(inputs, samples, mode="loss")["loss_visual_to_audio"] > 0

@@ -22,12 +22,21 @@ class ResultHook(Hook):
 
     Args:
         benchmark (str): Data set and protocol, such as ``'ucf101-finetune'``.
-        **details: Further fields of the file, such as ``protocol='cmac-32x128', split=1``.
+        protocol (str, optional): How it is done, such as ``'cmac-32x128'``. Defaults to None.
+        split (int, optional): Split of the data set. Defaults to None.
+        fold (int, optional): Fold of the data set. Defaults to None.
     """
 
-    def __init__(self, benchmark: str, **details: object) -> None:
+    def __init__(
+        self,
+        benchmark: str,
+        protocol: str | None = None,
+        split: int | None = None,
+        fold: int | None = None,
+    ) -> None:
         self.benchmark = benchmark
-        self.details = details
+        details = dict(protocol=protocol, split=split, fold=fold)
+        self.details = {key: value for key, value in details.items() if value is not None}
         self.meta: dict[str, Any] = {}
         self.encoder: str | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -45,6 +46,8 @@ class SafeCheckpointHook(CheckpointHook):
     Raises:
         ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``; before training, if
             runs would mix.
+        ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``.
+        TypeError: If there is no such option.
     """
 
     def __init__(
@@ -52,6 +55,11 @@ class SafeCheckpointHook(CheckpointHook):
     ) -> None:
         if not kwargs.pop("by_epoch", True):
             raise ValueError("SafeCheckpointHook counts epochs; for steps set interval_iters")
+        for name in kwargs.keys() - inspect.signature(CheckpointHook.__init__).parameters.keys():
+            # MMEngine's would find out when the first checkpoint is due.
+            raise TypeError(
+                f"SafeCheckpointHook.__init__() got an unexpected keyword argument {name!r}"
+            )
         kwargs.setdefault("backend_args", dict(backend="atomic"))
         super().__init__(interval, max_keep_ckpts=max_keep_ckpts, **kwargs)
         self.interval_iters = interval_iters

@@ -38,8 +38,8 @@ class CMAC(AudioVisualModel):
         visual_backbone (dict, optional): Any backbone that returns `(B, C, T, H, W)`.
         audio_backbone (dict, optional): Any backbone that returns `(B, C, F, T)`.
         queue_size (int): K, keys in each of the queues. 0 turns queues and key encoders off: keys
-            are then the other modality's queries of the batch (of all ranks), with gradient.
-            Default: 15000.
+            are then the other modality's queries of the batch (of all ranks), with gradient, and
+            a batch needs two videos. Default: 15000.
         momentum (float): Momentum of the key encoders. Default: 0.999.
         shuffle_bn (bool): Shuffled batch norm for the key encoders on several ranks.
             Default: True.
@@ -195,6 +195,7 @@ class CMAC(AudioVisualModel):
                     second_keys[name], of_all_ranks = encoder(second[name], sizes)
                     batch_keys.setdefault(name, of_all_ranks)
         else:
+            _check_negatives(data_samples, len(batch_idx))
             keys = queries
             batch_keys = {name: gather_batch_with_grad(q, sizes) for name, q in queries.items()}
 
@@ -294,3 +295,15 @@ class CMAC(AudioVisualModel):
                 fields[f"guided_{name}_attention"] = guided.unflatten(0, (-1, num_clips))
 
         return self._add_fields(data_samples, fields)
+
+
+def _check_negatives(data_samples: list[ActionDataSample], batch_size: int) -> None:
+    """See that the batch of all ranks has two videos, or nothing would be learned from it."""
+    # Other ranks' row numbers are on the device: waiting for them at each step costs more.
+    whole = len(data_samples) == batch_size
+    if batch_size == 1 or (whole and len({sample.sample_idx for sample in data_samples}) == 1):
+        raise ValueError(
+            f"the batch has {batch_size} clip(s) of one video: with queue_size=0 its negatives are "
+            "other videos of the same batch, and there are none; use a batch_size of 2 or more, "
+            "and drop_last=True if the last batch of an epoch is the one, or set queue_size"
+        )
