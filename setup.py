@@ -8,12 +8,25 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# Tools that read the tests, the test videos or the requirements beside them.
+CHECKOUT_ONLY = (
+    "quickstart.sh",
+    "run_tests.sh",
+    "setup_env.sh",
+    "benchmark_encoding.py",
+    "benchmark_features.py",
+    "benchmark_loading.py",
+    "fuzz_loading.py",
+    "loading_candidates.py",
+    "loading_stages.py",
+    "mutations.py",
+)
 
 
 class BuildWithMim(build_py):
     """Put configs, tools and the list of models into `cmac_mm/.mim`, where OpenMMLab's tools look.
 
-    A wheel gets copies, an editable install links to the checkout.
+    A wheel gets copies, without what needs a checkout; an editable install links to the checkout.
     """
 
     def run(self) -> None:
@@ -28,7 +41,7 @@ class BuildWithMim(build_py):
             if self.editable_mode:
                 (mim / name).symlink_to(Path("..", "..", name), target_is_directory=True)
             else:
-                skip = shutil.ignore_patterns("__pycache__", "*.py[co]")
+                skip = shutil.ignore_patterns("__pycache__", "*.py[co]", *CHECKOUT_ONLY)
                 shutil.copytree(ROOT / name, mim / name, ignore=skip)
         if self.editable_mode:
             (mim / "model-index.yml").symlink_to(Path("..", "..", "model-index.yml"))
@@ -56,6 +69,7 @@ setup(
     install_requires=read_requirements("runtime"),
     extras_require={
         "lite": ["mmcv-lite>=2.0.0rc4,<2.2.0"],
+        "tensorboard": ["tensorboard"],
         "test": read_requirements("test"),
     },
     cmdclass={"build_py": BuildWithMim},

@@ -151,6 +151,16 @@ def _resolve_own_config_names() -> None:
 
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
+    from_file = Config.fromfile
+
+    @functools.wraps(from_file)
+    def fromfile(filename: str | Path, *args: Any, **kwargs: Any) -> Config:
+        if str(filename).startswith(PREFIX):
+            filename = config_path(str(filename).removeprefix(PREFIX))
+        return from_file(filename, *args, **kwargs)
+
+    Config.fromfile = staticmethod(fromfile)
+
 
 def _set_config_variables() -> None:
     """Let `load_config` set variables of configs: mmengine can only merge into the finished one."""

@@ -6,6 +6,7 @@ import copy
 import functools
 import http.server
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -213,6 +214,10 @@ def test_mmengine_does_not_know_our_configs(tmp_path):
         code = f"from mmengine.config import Config\nConfig.fromfile({str(config)!r})"
         assert "in _get_package_and_cfg_path" in run_python(code).stderr
         assert Config.fromfile(config).default_scope == "mmaction"
+    name = "cmac_mm::cmac_k400.py"
+    code = f"from mmengine.config import Config\nConfig.fromfile({name!r})"
+    assert "FileNotFoundError" in run_python(code).stderr
+    assert Config.fromfile(name).model.type == "CMAC"
 
 
 def test_mmengine_sets_no_variables_of_configs(tmp_path):

@@ -17,6 +17,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ROOT / "tests/tiny"
+CHECKOUT_ONLY = {
+    *("quickstart.sh", "run_tests.sh", "setup_env.sh", "fuzz_loading.py", "mutations.py"),
+    *("benchmark_encoding.py", "benchmark_features.py", "benchmark_loading.py"),
+    *("loading_candidates.py", "loading_stages.py"),
+}
 
 
 def run(*command, cwd):
@@ -92,6 +97,7 @@ def test_wheel_carries_configs_and_tools(wheel):
             f"cmac_mm/.mim/{path.relative_to(ROOT)}"
             for path in (ROOT / folder).rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
+            if path.name not in CHECKOUT_ONLY
         }
         assert wanted
         packed = {name for name in names if name.startswith(f"cmac_mm/.mim/{folder}/")}
@@ -102,6 +108,27 @@ def test_wheel_carries_configs_and_tools(wheel):
         name for name in modules if ".mim" not in name
     }
     assert any(name.endswith("LICENSE") for name in names)
+
+
+def test_tools_of_the_wheel_need_no_checkout(wheel):
+    """Neither the tests nor what lies beside a checkout, nor a tool that was left out."""
+    archive = zipfile.ZipFile(wheel)
+    tools = [name for name in archive.namelist() if "/.mim/tools/" in name]
+    for name in tools:
+        if name.endswith((".py", ".sh")):
+            text = archive.read(name).decode()
+            assert "shared/media" not in text and '"tests' not in text, name
+            for left_out in CHECKOUT_ONLY:
+                assert f"import {Path(left_out).stem}" not in text, name
+                assert f"from {Path(left_out).stem}" not in text, name
+                assert f"/{left_out}" not in text, name
+
+
+@pytest.mark.parametrize("tool", sorted((ROOT / "tools").rglob("*.py")), ids=lambda path: path.name)
+def test_tools_take_configs_by_name(tool):
+    text = tool.read_text()
+    if '"config"' in text.split("parse_args", 1)[-1].split("def main", 1)[0]:
+        assert "load_config(args.config" in text
 
 
 def test_wheel_leaves_mmcv_to_the_user(wheel, tmp_path):

@@ -23,6 +23,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--dump", metavar="FILE.pkl", help="write the predictions to a pickle file")
     parser.add_argument(
+        "--show-dir",
+        metavar="FOLDER",
+        help="write a picture of each video with its predicted classes; for recognisers of videos",
+    )
+    parser.add_argument("--show", action="store_true", help="show the pictures in windows")
+    parser.add_argument(
+        "--interval", type=int, default=1, help="draw every so manyth video of the list"
+    )
+    parser.add_argument(
+        "--wait-time", type=float, default=2, help="seconds that a window stays (default: 2)"
+    )
+    parser.add_argument(
         "--cfg-options",
         nargs="+",
         action=DictAction,
@@ -51,6 +63,15 @@ def main() -> None:
         if not isinstance(evaluators, list):
             evaluators = [evaluators]
         cfg.test_evaluator = [*evaluators, {"type": "DumpResults", "out_file_path": args.dump}]
+    if args.show or args.show_dir is not None:
+        pictures = dict(
+            type="PredictionPictureHook",
+            out_dir=args.show_dir,
+            show=args.show,
+            interval=args.interval,
+            wait_time=args.wait_time,
+        )
+        cfg.custom_hooks = [*cfg.get("custom_hooks", []), pictures]
     # Timing would choose the algorithms of convolutions, and with them the last digits.
     cfg.merge_from_dict({"env_cfg.cudnn_benchmark": False})
     setup_launcher(cfg, args.launcher)

@@ -16,6 +16,7 @@ from .cluster_page import (
 from .confusion import confusion_picture
 from .frames import middle_frame
 from .neighbours import NeighbourRow, neighbour_sheet
+from .predictions import draw_prediction, prediction_picture
 from .result_chart import draw_report
 from .sheet import SheetRow, attention_sheet, sheet_row
 
@@ -33,12 +34,14 @@ __all__ = [
     "browse_sheet",
     "choose_clusters",
     "confusion_picture",
+    "draw_prediction",
     "draw_report",
     "look",
     "middle_frame",
     "nearest_rows",
     "neighbour_sheet",
     "overlay_attention",
+    "prediction_picture",
     "read_clip",
     "read_clips",
     "resize_attention",

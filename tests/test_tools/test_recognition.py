@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
 from mmaction.registry import MODELS
@@ -222,6 +223,21 @@ def test_a_pretraining_checkpoint_is_no_load_from(folder):
     state = load_checkpoint(folder / "pretrained.pth")["state_dict"]
     for key, value in model.backbone.state_dict().items():
         assert torch.equal(value, state[f"visual_backbone.{key}"])
+
+
+def test_pictures_of_predictions(folder):
+    """MMAction2's --show-dir and --interval; classes are numbers where the list names none."""
+    args = [AVID, "runs/split1/epoch_2.pth", "--work-dir", "shown", "--show-dir", "shown/pictures"]
+    raw = options_of(folder, 1)
+    run_tool("test.py", *args, "--interval", 3, "--cfg-options", *raw, cwd=folder)
+    lines = (folder / "test_split1.txt").read_text().splitlines()
+    want = [f"{row:06d}_{Path(lines[row].split()[0]).stem}.png" for row in (0, 3, 6)]
+    pictures = sorted((folder / "shown/pictures").iterdir())
+    assert [path.name for path in pictures] == want
+    image = cv2.imread(str(pictures[0]))
+    assert image.shape[1] > 3 * image.shape[0]  # frames beside each other
+    with pytest.raises(RuntimeError, match=r"there is no display.*--show-dir"):
+        run_tool("test.py", *args, "--show", "--cfg-options", *raw, cwd=folder)
 
 
 def test_a_missing_video_is_an_error_that_names_it(folder):

@@ -9,6 +9,7 @@ from .freeze_backbone_hook import FreezeBackboneHook
 from .label_check_hook import LabelCheckHook
 from .memory_bank_hook import MemoryBankHook
 from .non_finite_loss_hook import NonFiniteLossHook
+from .prediction_picture_hook import PredictionPictureHook
 from .preemption_hook import EXIT_CODE, PreemptionHook
 from .queue_size_hook import QueueSizeHook
 from .result_hook import ResultHook
@@ -26,6 +27,7 @@ __all__ = [
     "LabelCheckHook",
     "MemoryBankHook",
     "NonFiniteLossHook",
+    "PredictionPictureHook",
     "PreemptionHook",
     "QueueSizeHook",
     "ResultHook",

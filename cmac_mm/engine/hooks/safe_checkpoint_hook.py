@@ -46,7 +46,6 @@ class SafeCheckpointHook(CheckpointHook):
     Raises:
         ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``; before training, if
             runs would mix.
-        ValueError: If ``by_epoch=False`` is asked for: use ``interval_iters``.
         TypeError: If there is no such option.
     """
 

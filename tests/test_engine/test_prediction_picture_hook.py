@@ -1,0 +1,111 @@
+"""What pictures of predictions show, and what they are refused for."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from mmaction.structures import ActionDataSample
+
+from cmac_mm.engine.hooks import PredictionPictureHook
+from cmac_mm.visualization import draw_prediction
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def runner(classes=None):
+    dataset = SimpleNamespace(metainfo={} if classes is None else dict(classes=classes))
+    model = SimpleNamespace(type="Recognizer3D")
+    return SimpleNamespace(
+        cfg=SimpleNamespace(model=model), test_dataloader=SimpleNamespace(dataset=dataset)
+    )
+
+
+def sample(row, name="a$b$.mp4", label=1):
+    fields = dict(sample_idx=row, filename=f"/videos/{name}")
+    result = ActionDataSample(metainfo=fields).set_pred_score(torch.tensor([0.1, 0.7, 0.2]))
+    return result if label is None else result.set_gt_label(label)
+
+
+@pytest.mark.parametrize("clips", [None, 3])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_draws_every_so_manyth_row(tmp_path, clips, as_list):
+    lead = (4,) if clips is None else (4, clips)
+    imgs = torch.randint(0, 256, (*lead, 3, 8, 20, 30), dtype=torch.uint8)
+    hook = PredictionPictureHook(out_dir=str(tmp_path / "new"), interval=2)
+    batch = dict(inputs=dict(imgs=list(imgs) if as_list else imgs))
+    outputs = [sample(row, label=None if row == 4 else row % 3) for row in (3, 4, 5, 6)]
+    hook.after_test_iter(runner(("walk", "run", "sit")), 0, batch, outputs)
+    names = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert names == ["000004_a$b$.png", "000006_a$b$.png"]
+
+
+def test_says_class_and_guesses():
+    frames = np.zeros((6, 20, 30, 3), np.uint8)
+    for right, colour in ((True, "#1a9850"), (False, "#d73027"), (None, "black")):
+        figure = Figure()
+        draw_prediction(figure, frames, "a.mp4: run", ["run 0.70", "sit 0.20"], right)
+        assert len(figure.axes) == 6
+        title, guesses = figure.texts
+        assert title.get_text() == "a.mp4: run"
+        assert guesses.get_text() == "run 0.70,  sit 0.20"
+        assert guesses.get_color() == colour
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output"),
+    [
+        (dict(audio=torch.zeros(1, 1, 4, 4)), sample(0)),
+        (dict(imgs=torch.zeros(1, 3, 2, 4, 4)), ActionDataSample(metainfo=dict(sample_idx=0))),
+    ],
+)
+def test_refuses_other_models(tmp_path, inputs, output):
+    hook = PredictionPictureHook(out_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="need a recogniser of videos"):
+        hook.after_test_iter(runner(), 0, dict(inputs=inputs), [output])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "needs out_dir, show=True or both"),
+        (dict(out_dir="x", interval=0), "interval must be at least 1, got 0"),
+        (dict(show=True, wait_time=0), "wait_time must be positive, got 0"),
+    ],
+)
+def test_refuses_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        PredictionPictureHook(**options)
+
+
+def test_shows_windows(tmp_path):
+    """With a library for windows that notes what it is asked for, as there is no display here."""
+    (tmp_path / "windows.py").write_text(
+        "from matplotlib.backend_bases import FigureManagerBase\n"
+        "from matplotlib.backends.backend_agg import FigureCanvasAgg\n"
+        "class Manager(FigureManagerBase):\n"
+        "    def show(self): print('shown', len(self.canvas.figure.axes))\n"
+        "class FigureCanvas(FigureCanvasAgg):\n"
+        "    required_interactive_framework = 'headless'\n"
+        "    manager_class = Manager\n"
+        "    def start_event_loop(self, timeout=0): print('waits', timeout)\n"
+    )
+    code = """
+import torch
+from test_prediction_picture_hook import PredictionPictureHook, runner, sample
+hook = PredictionPictureHook(show=True, wait_time=0.5)
+hook.before_test(runner())
+imgs = torch.zeros(1, 3, 8, 20, 30, dtype=torch.uint8)
+hook.after_test_iter(runner(), 0, dict(inputs=dict(imgs=imgs)), [sample(0)])
+"""
+    path = os.pathsep.join([str(ROOT), str(tmp_path), str(Path(__file__).parent)])
+    env = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "module://windows"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == ["shown 6", "waits 0.5"], done.stderr
