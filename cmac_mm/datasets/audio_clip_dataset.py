@@ -65,6 +65,13 @@ class AudioClipDataset(AudioVisualDataset):
             data_list += [{**info, "fold": fold} for info in super().load_data_list()]
         return [{**info, "row": row} for row, info in enumerate(data_list)]
 
+    def list_paths(self) -> list[str]:
+        """Paths as all lists have them, see :meth:`AudioVisualDataset.list_paths`."""
+        paths = []
+        for _ in self._each_list():
+            paths += super().list_paths()
+        return paths
+
     def check_labels(self, num_classes: int | None = None) -> None:
         """Check the labels of all lists, see :meth:`AudioVisualDataset.check_labels`."""
         for _ in self._each_list():

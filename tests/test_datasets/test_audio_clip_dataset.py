@@ -1,6 +1,7 @@
 import csv
 import io
 import shutil
+from pathlib import Path
 
 import av
 import numpy as np
@@ -203,6 +204,8 @@ def esc10_lists(media_dir, tmp_path_factory):
 def test_several_lists_are_folds(esc10_lists, media_dir):
     prefix = dict(audio=str(media_dir / "esc10_mini/audio"))
     dataset = AudioClipDataset(esc10_lists, pipeline(), prefix, test_mode=True)
+    lines = [line for path in esc10_lists for line in Path(path).read_text().splitlines()]
+    assert dataset.list_paths() == [line.rsplit(" ", 1)[0] for line in lines]
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     assert [info["fold"] for info in infos] == [f for f in range(1, 6) for _ in range(10)]
     assert [info["sample_idx"] for info in infos] == list(range(50))
