@@ -8,19 +8,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# Tools that read the tests, the test videos or the requirements beside them.
-CHECKOUT_ONLY = (
-    "quickstart.sh",
-    "run_tests.sh",
-    "setup_env.sh",
-    "benchmark_encoding.py",
-    "benchmark_features.py",
-    "benchmark_loading.py",
-    "fuzz_loading.py",
-    "loading_candidates.py",
-    "loading_stages.py",
-    "mutations.py",
-)
+# Tools that set up or read a checkout.
+CHECKOUT_ONLY = ("quickstart.sh", "run_tests.sh", "setup_env.sh")
 
 
 class BuildWithMim(build_py):

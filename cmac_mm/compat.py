@@ -276,7 +276,7 @@ def _synchronise_batch_norm_on_cpu() -> None:
     import mmengine.runner.runner
     from mmengine.device import get_device
 
-    from .utils.sync_batch_norm import synchronise_batch_norm
+    from .utils.dist.sync_batch_norm import synchronise_batch_norm
 
     convert = mmengine.runner.runner.convert_sync_batchnorm
 

@@ -7,8 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-
-MEDIA = Path(__file__).resolve().parents[1] / "../shared/media"
+from helpers.paths import MEDIA
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -22,6 +22,7 @@ import mmengine.runner.runner
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT
 from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
 from mmengine.hooks import SyncBuffersHook
@@ -34,7 +35,6 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from cmac_mm import compat, load_config
 
-ROOT = Path(__file__).resolve().parents[1]
 NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
 
 

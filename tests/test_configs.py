@@ -7,13 +7,14 @@ from pathlib import Path
 import mmaction
 import pytest
 import yaml
+from helpers.paths import ROOT
 from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmengine.registry import init_default_scope
 
 import cmac_mm
 from cmac_mm.utils.config_variables import read_config
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "configs"
+CONFIG_DIR = ROOT / "configs"
 CONFIGS = sorted(
     str(path.relative_to(CONFIG_DIR))
     for path in CONFIG_DIR.rglob("*.py")

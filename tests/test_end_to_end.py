@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
 
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/demo/cmac_sounding-shapes.py"
 
 

@@ -14,9 +14,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT, TOOLS
 
-ROOT = Path(__file__).resolve().parents[1]
-TINY = ROOT / "tests/tiny"
+TINY = ROOT / "tests/helpers/tiny"
 CHECKOUT_ONLY = {
     *("quickstart.sh", "run_tests.sh", "setup_env.sh", "fuzz_loading.py", "mutations.py"),
     *("benchmark_encoding.py", "benchmark_features.py", "benchmark_loading.py"),
@@ -124,7 +124,7 @@ def test_tools_of_the_wheel_need_no_checkout(wheel):
                 assert f"/{left_out}" not in text, name
 
 
-@pytest.mark.parametrize("tool", sorted((ROOT / "tools").rglob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("tool", sorted((TOOLS).rglob("*.py")), ids=lambda path: path.name)
 def test_tools_take_configs_by_name(tool):
     text = tool.read_text()
     if '"config"' in text.split("parse_args", 1)[-1].split("def main", 1)[0]:

@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
 from mmaction.registry import DATASETS, MODELS
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 import cmac_mm
 
-FOLDER = Path(__file__).resolve().parents[1] / "configs/recognition"
+FOLDER = ROOT / "configs/recognition"
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.py"))
 XDC_HEAD = [0.0025, 0.01125, *[0.02] * 5, *[0.001] * 4, 0.00005]
 RECIPES = {

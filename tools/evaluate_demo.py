@@ -29,18 +29,18 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cmac_mm.apis import inference, init_model
-from cmac_mm.datasets.sounding_shapes import SHAPE_KINDS, read_ground_truth
-from cmac_mm.evaluation import (
+from cmac_mm.evaluation.functional import (
     band_hit,
     boxes_in_crop,
-    calibrate_batch_norm,
     chance_recall,
     filter_frequencies,
     linear_probe,
     pointing_game,
     recall_at_k,
 )
-from cmac_mm.evaluation.features import FEATURE_FIELDS, feature_records, stack_records
+from cmac_mm.features import calibrate_batch_norm
+from cmac_mm.features.extract import FEATURE_FIELDS, feature_records, stack_records
+from cmac_mm.preparation.sounding_shapes import SHAPE_KINDS, read_ground_truth
 from cmac_mm.utils import load_config, write_text
 from cmac_mm.visualization import attention_sheet, sheet_row
 

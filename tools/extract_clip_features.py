@@ -28,8 +28,7 @@ from mmengine.registry import init_default_scope
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import cmac_mm  # noqa: F401
-from cmac_mm.datasets.preparation.listing import read_entries
-from cmac_mm.evaluation import (
+from cmac_mm.features import (
     ClipFeatures,
     ClipStream,
     build_encoder,
@@ -41,8 +40,9 @@ from cmac_mm.evaluation import (
     write_npy,
     write_thumos_h5,
 )
-from cmac_mm.evaluation.feature_cache import named_files
-from cmac_mm.evaluation.media_stamps import file_digest, media_stamps
+from cmac_mm.features.cache import named_files
+from cmac_mm.features.media_stamps import file_digest, media_stamps
+from cmac_mm.preparation.listing import read_entries
 from cmac_mm.utils import default_workers, load_config, read_array, read_json, write_text
 from cmac_mm.version import FRONT_END_VERSION, __version__
 

@@ -24,7 +24,9 @@ from torch import Tensor
 
 from cmac_mm.apis import init_model
 from cmac_mm.datasets import AudioVisualDataset, RetrievalDataset
-from cmac_mm.evaluation import cached_features, nearest_neighbours, save_result
+from cmac_mm.evaluation import save_result
+from cmac_mm.evaluation.functional import nearest_neighbours
+from cmac_mm.features import cached_features
 from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
 from cmac_mm.visualization import NeighbourRow, middle_frame, neighbour_sheet
 

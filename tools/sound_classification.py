@@ -28,14 +28,9 @@ from torch import Tensor
 
 from cmac_mm.apis import init_model
 from cmac_mm.datasets import AudioClipDataset
-from cmac_mm.evaluation import (
-    FoldsResult,
-    LinearClassifier,
-    SVMClassifier,
-    cached_features,
-    classify_folds,
-    save_result,
-)
+from cmac_mm.evaluation import FoldsResult, classify_folds, save_result
+from cmac_mm.evaluation.functional import LinearClassifier, SVMClassifier
+from cmac_mm.features import cached_features
 from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
 from cmac_mm.visualization import confusion_picture
 

@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
-from cmac_mm.evaluation import find_test_pipeline
+from cmac_mm.features import find_test_pipeline
 from cmac_mm.utils import load_config, load_weights
 
 

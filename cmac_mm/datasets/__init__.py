@@ -1,11 +1,10 @@
-"""Data sets and transforms; importing this registers them."""
+"""Datasets, samplers and transforms of training and evaluation; importing this registers them."""
 
 from .audio_clip_dataset import AudioClipDataset
 from .audio_visual_dataset import AudioVisualDataset
 from .av_reader import MediaError, MediaFile
-from .cluster_balanced_sampler import ClusterBalancedSampler
-from .resumable_sampler import ResumableSampler
 from .retrieval_dataset import RetrievalDataset
+from .samplers import ClusterBalancedSampler, ResumableSampler
 from .transforms import (
     AVIDSpectrogram,
     CropAudio,

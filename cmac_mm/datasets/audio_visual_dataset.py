@@ -16,7 +16,7 @@ from ..utils.read import decode_text, split_lines
 from .av_reader import MediaError
 from .bad_files import BadFileLog
 from .guarded import Guard, ProcessLost
-from .resumable_sampler import SampleIndex
+from .samplers.resumable_sampler import SampleIndex
 
 _HINT = "tools/data/check_videos.py writes a list of the good files"
 

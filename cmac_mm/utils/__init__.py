@@ -16,7 +16,6 @@ from .read import (
 )
 from .resume import latest_checkpoint
 from .setup_env import end_with_parent, setup_launcher, shut_down
-from .split import split_sizes
 from .training_list import list_digest, refuse_other_list
 from .watch import Watch
 from .weights import (
@@ -52,7 +51,6 @@ __all__ = [
     "setup_launcher",
     "shut_down",
     "split_lines",
-    "split_sizes",
     "weights_of",
     "write_bytes",
     "write_text",

@@ -70,8 +70,8 @@ def sheet_row(
             (N, C, T, H, W) uint8 and ``audio`` (1, num_mels, frames) or (N, 1, num_mels, frames).
         sample (BaseDataElement): The prediction, with attention maps.
         title (str): Text of the row.
-        boxes (Tensor | None): Boxes in the clips' frames, as
-            :func:`cmac_mm.evaluation.boxes_in_crop` gives them, (N, T, 4). Defaults to None.
+        boxes (Tensor | None): Boxes in the clips' frames, (N, T, 4), as
+            :func:`cmac_mm.evaluation.functional.boxes_in_crop` gives them. Defaults to None.
         band_hz (Sequence[float] | None): True frequency band, Hz. Defaults to None.
 
     Returns:

@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT, TOOLS
 from mmengine.config import Config
 
 from cmac_mm.apis import inference, init_model
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes, read_ground_truth
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes, read_ground_truth
 from cmac_mm.utils import load_config
 
-ROOT = Path(__file__).resolve().parents[2]
-TOOL = ROOT / "tools" / "evaluate_demo.py"
+TOOL = TOOLS / "evaluate_demo.py"
 
 
 @pytest.fixture(scope="module")

@@ -219,6 +219,15 @@ def test_several_lists_are_folds(esc10_lists, media_dir):
     assert sample["data_samples"].sample_idx == 23
 
 
+def test_paths_of_several_lists(tmp_path):
+    """As a run's checkpoints need them, to tell its lists from others."""
+    (tmp_path / "one.txt").write_text("a.wav 0\nb.wav 1\n")
+    (tmp_path / "two.txt").write_text("c.wav 0\n")
+    lists = [str(tmp_path / "one.txt"), str(tmp_path / "two.txt")]
+    dataset = AudioClipDataset(lists, pipeline=[], data_prefix=dict(audio="folder"))
+    assert dataset.list_paths() == ["a.wav", "b.wav", "c.wav"]
+
+
 def test_errors_name_the_list(esc10_lists, tmp_path):
     (tmp_path / "bad.txt").write_text("a.wav 0\nb.wav dog\n")
     with pytest.raises(ValueError, match=r"bad\.txt, line 2"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from media_tools import write_video
+from helpers.media_tools import write_video
 from mmaction.registry import DATASETS
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import RepeatDataset, default_collate

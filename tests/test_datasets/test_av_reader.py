@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from media_tools import all_frames, all_sound, write_video
+from helpers.media_tools import all_frames, all_sound, write_video
 from scipy.signal import firwin, resample_poly
 
 from cmac_mm.datasets.av_reader import MediaError, MediaFile, read_frames, read_sound

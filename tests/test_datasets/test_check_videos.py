@@ -15,15 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_tools import RATE, write_video
+from helpers.media_tools import RATE, write_video
+from helpers.paths import ROOT
 from test_nasty_files import EXPECTED, OK
 
 from cmac_mm.datasets import AudioVisualDataset, MediaFile
 from cmac_mm.datasets.av_reader import read_sound
-from cmac_mm.datasets.preparation import Criteria, check_file, find_equal_files, scan_videos
-from cmac_mm.datasets.preparation.listing import read_entries
+from cmac_mm.preparation import Criteria, check_file, find_equal_files, scan_videos
+from cmac_mm.preparation.listing import read_entries
 
-TOOL = Path(__file__).resolve().parents[2] / "tools/data/check_videos.py"
+TOOL = ROOT / "tools/data/check_videos.py"
 # Silent in the middle, but not at its start and end.
 PARTLY_SILENT = "moviepy__video_with_failing_audio.mp4"
 # Whole but for its last picture, which the last clip holds.

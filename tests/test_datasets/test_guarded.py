@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 
 from cmac_mm.datasets import MediaError
 from cmac_mm.datasets.guarded import Guard, ProcessLost
-from cmac_mm.datasets.resumable_sampler import SampleIndex
+from cmac_mm.datasets.samplers.resumable_sampler import SampleIndex
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"),

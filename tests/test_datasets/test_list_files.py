@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from media_tools import write_video
+from helpers.media_tools import write_video
+from helpers.tools_in_process import run_tool
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
-from tools_in_process import run_tool
 
-from cmac_mm.datasets.annotations import read_hmdb51, read_kinetics400, read_ucf101, scan_media
 from cmac_mm.datasets.bad_files import BadFileLog
-from cmac_mm.datasets.preparation import prepare_videos, scan_videos
-from cmac_mm.datasets.preparation.listing import read_entries
+from cmac_mm.preparation import prepare_videos, scan_videos
+from cmac_mm.preparation.annotations import read_hmdb51, read_kinetics400, read_ucf101, scan_media
+from cmac_mm.preparation.listing import read_entries
 from cmac_mm.utils import read_classes, read_lines
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from media_tools import write_video
+from helpers.media_tools import write_video
+from helpers.paths import ROOT
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose, default_collate
@@ -93,7 +94,7 @@ def load(files: list[Path], length: int, pipeline: list[dict], **kwargs: object)
 @pytest.fixture
 def opencv_as_in_training():
     """OpenCV's threads as the configs have MMEngine set them before workers are started."""
-    config = Config.fromfile(Path(__file__).resolve().parents[2] / "configs/cmac_k400.py")
+    config = Config.fromfile(ROOT / "configs/cmac_k400.py")
     threads = cv2.getNumThreads()
     cv2.setNumThreads(config.env_cfg.mp_cfg.opencv_num_threads)
     yield

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from av.video.reformatter import VideoReformatter
-from media_tools import RATE, write_pictures, write_video
+from helpers.media_tools import RATE, write_pictures, write_video
 from mmengine.dataset import Compose
 from mmengine.registry import TRANSFORMS, DefaultScope
 
 from cmac_mm.datasets import AudioVisualDataset, LoadAudio, MediaError
 from cmac_mm.datasets.av_reader import MediaFile, read_frames, read_sound
-from cmac_mm.datasets.preparation import EncodeSettings, encode_video
-from cmac_mm.datasets.preparation.check import Criteria, check_file
+from cmac_mm.preparation import EncodeSettings, encode_video
+from cmac_mm.preparation.check import Criteria, check_file
 
 # Codes of ITU-T H.273 that FFmpeg converts: RGB, 709, not said, FCC, 601 (twice), 240M, 2020.
 CONVERTED = (0, 1, 2, 4, 5, 6, 7, 9)

@@ -10,14 +10,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_tools import all_frames, write_pictures
+from helpers.media_tools import all_frames, write_pictures
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from PIL import Image
 
 from cmac_mm.datasets.av_reader import MediaFile, read_frames
-from cmac_mm.datasets.preparation import EncodeSettings, encode_video
-from cmac_mm.datasets.preparation.check import Criteria, check_file
+from cmac_mm.preparation import EncodeSettings, encode_video
+from cmac_mm.preparation.check import Criteria, check_file
 
 WIDTH, HEIGHT, COUNT = 64, 48, 50
 # Codecs that can be written here, in a container that stores them, with a format of pixels each.

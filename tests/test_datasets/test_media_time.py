@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.numbered_media import FPS, OPTIONS, RATE, decode_all, number_in, write_numbered
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from numbered_media import FPS, OPTIONS, RATE, decode_all, number_in, write_numbered
 
 from cmac_mm.datasets import LoadAudio
 from cmac_mm.datasets.av_reader import MediaError, MediaFile, read_frames, read_sound
-from cmac_mm.datasets.preparation import Criteria, EncodeSettings, check_file, encode_video
+from cmac_mm.preparation import Criteria, EncodeSettings, check_file, encode_video
 
 CONTAINERS = {
     ".mp4": ("libx264", "aac"),

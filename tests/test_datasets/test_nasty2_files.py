@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import MEDIA
+from helpers.paths import MEDIA
 from mmaction.registry import MODELS
 from mmengine.dataset import Compose
 from mmengine.model import BaseModel
@@ -17,8 +17,8 @@ from mmengine.runner import Runner
 
 import cmac_mm.engine.hooks.bad_sample_hook  # noqa: F401
 from cmac_mm.datasets import MediaError
-from cmac_mm.datasets.preparation import EncodeSettings, encode_video
-from cmac_mm.datasets.preparation.check import Criteria, Report, check_file
+from cmac_mm.preparation import EncodeSettings, encode_video
+from cmac_mm.preparation.check import Criteria, Report, check_file
 
 FOLDERS = ("nasty", "nasty2")
 NEEDS = {"both": (True, True), "picture": (True, False), "sound": (False, True)}

@@ -12,16 +12,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from little_room import with_room_for
-from media_tools import all_frames, all_sound, write_video
+from helpers.little_room import with_room_for
+from helpers.media_tools import all_frames, all_sound, write_video
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from test_synchrony import check, moments
 
 from cmac_mm.datasets import MediaError
-from cmac_mm.datasets.preparation import EncodeSettings, encode_video, prepare_videos
-from cmac_mm.datasets.preparation.encode import part_of
-from cmac_mm.datasets.preparation.prepare import _Job, _prepare
+from cmac_mm.preparation import EncodeSettings, encode_video, prepare_videos
+from cmac_mm.preparation.encode import part_of
+from cmac_mm.preparation.prepare import _Job, _prepare
 
 NTSC = Fraction(30000, 1001)
 KINETICS = "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4"

@@ -3,8 +3,8 @@ import pickle
 import pytest
 from mmengine.dist import get_dist_info
 
-from cmac_mm.datasets.resumable_sampler import ResumableSampler, SampleIndex
-from cmac_mm.utils import split_sizes
+from cmac_mm.datasets.samplers.resumable_sampler import ResumableSampler, SampleIndex
+from cmac_mm.utils.dist import split_sizes
 
 
 def sampler(rank=0, world_size=1, size=23, batch_size=3, drop_last=False, **options):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_media import FPS, Decoded, decode_all, number_in, write_numbered
+from helpers.numbered_media import FPS, Decoded, decode_all, number_in, write_numbered
 
 from cmac_mm.datasets.av_reader import MediaFile, read_frames, read_sound
 

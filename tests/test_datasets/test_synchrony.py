@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_tools import write_video
+from helpers.media_tools import write_video
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from media_tools import all_frames, write_video
+from helpers.media_tools import all_frames, write_video
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 

@@ -1,7 +1,7 @@
 import pytest
-from training import make_config
+from helpers.training import make_config
 
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
 
 @pytest.fixture(scope="session")

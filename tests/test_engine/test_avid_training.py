@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from helpers.training import make_config, train
 from test_ranks import on_two_ranks
 from test_resume import assert_same
-from training import make_config, train
 
 STATE = ("banks.visual.entries", "banks.audio.entries", "positives", "loss_nce.z", "list_digest")
 

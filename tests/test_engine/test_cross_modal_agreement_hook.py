@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.training import make_config, train
 from mmengine.runner import Runner
 from test_ranks import on_two_ranks
 from test_resume import assert_same
-from training import make_config, train
 
-from cmac_mm.evaluation import mean_dot_product, positive_precision
-from cmac_mm.models.memories import mine_positives
+from cmac_mm.evaluation.functional import mean_dot_product, positive_precision
+from cmac_mm.mining import mine_positives
 
 MODEL = dict(
     _delete_=True,

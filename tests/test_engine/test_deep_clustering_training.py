@@ -5,24 +5,23 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT
+from helpers.training import make_config, train
 from mmengine.runner import Runner
 from test_kill import end, kill
 from test_ranks import on_two_ranks
 from test_resume import assert_same
-from training import make_config, train
 
-from cmac_mm.clustering import FeatureSource, cluster
 from cmac_mm.engine.hooks import clustering_hook
-from cmac_mm.evaluation import feature_files
-from cmac_mm.evaluation.clustering_quality import normalized_mutual_information
+from cmac_mm.evaluation.functional.clustering_quality import normalized_mutual_information
+from cmac_mm.features import list_files as feature_files
+from cmac_mm.mining import FeatureSource, cluster
 from cmac_mm.models import DeepClustering
 
-ROOT = Path(__file__).resolve().parents[2]
 STATE = ("round", "labels_visual", "labels_audio", "centroids_visual", "centroids_audio")
 
 

@@ -4,19 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
+from helpers.training import train
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
-from training import train
 
 from cmac_mm.engine.hooks import EXIT_CODE, NonFiniteLossHook
 from cmac_mm.utils import write_bytes
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Spoil(Hook):
@@ -161,7 +159,9 @@ def test_step_never_waits_for_the_device(config, tmp_path, monkeypatch):
         return runner
 
     monkeypatch.setattr(Runner, "from_cfg", from_cfg)
-    monkeypatch.setattr("training.RecordLosses.after_train_iter", lambda *args, **kwargs: None)
+    monkeypatch.setattr(
+        "helpers.training.RecordLosses.after_train_iter", lambda *args, **kwargs: None
+    )
     train(cfg)
     assert watched == [0, 1, 3, 4]
 

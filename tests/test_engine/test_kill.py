@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-ROOT = Path(__file__).resolve().parents[2]
-
+from helpers.paths import ROOT
 
 CONFIG = """
 _base_ = ["cmac_mm::demo/cmac_sounding-shapes.py"]

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
+from helpers.training import train
 from torch.nn.modules.batchnorm import _BatchNorm
-from training import train
 
 from cmac_mm.models import AudioResNet, R2Plus1D
 

@@ -9,13 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT
 from matplotlib.figure import Figure
 from mmaction.structures import ActionDataSample
 
 from cmac_mm.engine.hooks import PredictionPictureHook
 from cmac_mm.visualization import draw_prediction
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def runner(classes=None):
@@ -103,7 +102,7 @@ hook.before_test(runner())
 imgs = torch.zeros(1, 3, 8, 20, 30, dtype=torch.uint8)
 hook.after_test_iter(runner(), 0, dict(inputs=dict(imgs=imgs)), [sample(0)])
 """
-    path = os.pathsep.join([str(ROOT), str(tmp_path), str(Path(__file__).parent)])
+    path = os.pathsep.join(map(str, [ROOT, ROOT / "tests", tmp_path, Path(__file__).parent]))
     env = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "module://windows"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from training import make_config, train
+from helpers.paths import ROOT
+from helpers.training import make_config, train
 
-HERE = Path(__file__).resolve().parent
 # Even batches; a last one of 2 + 1 on two ranks; updates every other step.
 CASES = {
     "even": dict(),
@@ -23,10 +22,10 @@ def on_two_ranks(options, folder):
     """Steps and final state of each of two ranks."""
     (folder / "options.json").write_text(json.dumps(options))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [HERE / "training.py", folder / "options.json", folder / "rank"]
-    env = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
+    command += [ROOT / "tests/helpers/training.py", folder / "options.json", folder / "rank"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [str(part) for part in command]
-    done = subprocess.run(command, cwd=HERE.parents[1], env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from training import train
+from helpers.training import train
 
 from cmac_mm.utils import latest_checkpoint
 

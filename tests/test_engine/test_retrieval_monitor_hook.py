@@ -5,9 +5,9 @@ import torch
 from mmengine.runner import Runner
 
 import cmac_mm
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
 from cmac_mm.engine.hooks import RetrievalMonitorHook
-from cmac_mm.evaluation import extract_features
+from cmac_mm.features import extract_features
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.utils import fixed_random_state
 
 HOOK = dict(type="RetrievalMonitorHook", num_gallery=10, num_query=6, ks=(1, 2), num_workers=0)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
 from mmengine.runner import Runner
 
 from cmac_mm.utils import load_config
 from cmac_mm.utils.lock import unlock_work_dir
 
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ROOT / "tests/tiny"
+TINY = ROOT / "tests/helpers/tiny"
 _count = itertools.count()
 
 

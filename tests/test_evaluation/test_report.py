@@ -3,8 +3,8 @@
 from statistics import mean, stdev
 
 import pytest
+from helpers.tools_in_process import run_tool
 from PIL import Image
-from tools_in_process import run_tool
 
 from cmac_mm.evaluation import build_report, format_markdown, paper_results, save_result
 from cmac_mm.evaluation.report import RowKey

@@ -4,10 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cmac_mm.models.memories.mining import (
-    mine_positives,
-    mine_positives_on_all_ranks,
-)
+from cmac_mm.mining.agreement import mine_positives, mine_positives_on_all_ranks
 
 from .test_distributed import _on_two_ranks
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tools_in_process import run_tool
+from helpers.tools_in_process import run_tool
 
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
-from cmac_mm.evaluation import purity_table
+from cmac_mm.evaluation.functional import purity_table
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.visualization import choose_clusters, nearest_rows, read_clip
 
 NUM_CLUSTERS = 6

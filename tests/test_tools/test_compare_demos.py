@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tools_in_process import run_tool
+from helpers.tools_in_process import run_tool
 
 run = partial(run_tool, "analysis/compare_demos.py")
 

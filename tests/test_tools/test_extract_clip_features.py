@@ -14,17 +14,17 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT
+from helpers.tools_in_process import run_tool
 from mmaction.registry import MODELS
 from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from tools_in_process import run_tool
 
 from cmac_mm.datasets import AudioVisualDataset
-from cmac_mm.evaluation import ClipStream, find_test_pipeline
+from cmac_mm.features import ClipStream, find_test_pipeline
 from cmac_mm.utils import load_config
 
-ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "configs/temporal_localisation/README.md"
 CONFIG = "cmac_mm::demo/cmac_sounding-shapes.py"  # thin: 64 and 128 channels, clips of 1 s
 CLIPS = (

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
 from mmaction.registry import MODELS
 
 import cmac_mm
 from cmac_mm.utils import load_checkpoint
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "cmac_mm::linear_probe/avid_r2plus1d-18_8xb16-8x224-12e_k400.py"
 BACKBONE = dict(variant="avid", base_channels=8, stage_blocks=(1, 1, 1, 1))
 OPTIONS = [

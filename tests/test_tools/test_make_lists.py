@@ -2,11 +2,11 @@
 
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-TOOL = Path(__file__).resolve().parents[2] / "tools/data/make_lists.py"
+TOOL = ROOT / "tools/data/make_lists.py"
 
 
 @pytest.fixture

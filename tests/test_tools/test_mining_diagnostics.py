@@ -6,12 +6,12 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.tools_in_process import run_tool
 from PIL import Image
-from tools_in_process import run_tool
 
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
-from cmac_mm.evaluation import mean_dot_product, positive_precision
-from cmac_mm.models.memories import mine_positives
+from cmac_mm.evaluation.functional import mean_dot_product, positive_precision
+from cmac_mm.mining import mine_positives
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
 run = partial(run_tool, "analysis/mining_diagnostics.py")
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from helpers.paths import ROOT
+from helpers.tools_in_process import run_tool
 from mmaction.registry import MODELS
 from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from tools_in_process import run_tool
 
 import cmac_mm
 from cmac_mm.utils import load_checkpoint
 
-ROOT = Path(__file__).resolve().parents[2]
 AVID = "cmac_mm::recognition/avid_r2plus1d-18_1xb64-8x224-21e_ucf101.py"
 BACKBONE = dict(variant="avid", base_channels=4, stage_blocks=(1, 1, 1, 1))
 # The official labels: of seven classes two have no videos here.

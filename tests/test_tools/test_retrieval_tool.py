@@ -5,18 +5,17 @@ import os
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT
+from helpers.tools_in_process import run_tool
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 from PIL import Image
-from tools_in_process import run_tool
 
 import cmac_mm
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools/retrieval.py"
 CONFIG = ROOT / "configs/retrieval/cmac_r2plus1d-18_32x128_ucf101.py"
 # Fewer and smaller clips, to save time.

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers.paths import ROOT
+from helpers.tools_in_process import run_tool
 from mmaction.registry import DATASETS, MODELS
 from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
-from tools_in_process import run_tool
 from torchvision.models.resnet import BasicBlock, ResNet
 
 import cmac_mm
 from cmac_mm.evaluation import load_results
 from cmac_mm.models import AudioResNet
 
-ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools/sound_classification.py"
 CONFIGS = ROOT / "configs/audio"
 ESC10 = CONFIGS / "cmac_resnet9_10x2s_esc10.py"

@@ -3,18 +3,17 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.paths import ROOT
 from mmaction.registry import DATASETS
 from mmengine.registry import init_default_scope
 
-from cmac_mm.datasets.preparation import spectrogram_statistics
-from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
+from cmac_mm.preparation import spectrogram_statistics
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.utils import load_config, seed_all
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 custom_imports = dict(imports=["cmac_mm"], allow_failed_imports=False)
 default_scope = "mmaction"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.paths import ROOT, TOOLS
+from helpers.tools_in_process import load_tool
 from mmengine.config import Config
-from tools_in_process import load_tool
 
-ROOT = Path(__file__).resolve().parents[2]
-TINY = ROOT / "tests/tiny"
+TINY = ROOT / "tests/helpers/tiny"
 
 
 def run(*command, cwd, **env):
@@ -40,7 +40,7 @@ def run(*command, cwd, **env):
 
 
 def run_tool(name, *args, cwd, **env):
-    return run(sys.executable, ROOT / "tools" / name, *args, cwd=cwd, **env)
+    return run(sys.executable, TOOLS / name, *args, cwd=cwd, **env)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_dist_test_agrees_with_test(trained_on_two_ranks):
 
 @pytest.mark.parametrize("script", ["dist_train.sh", "dist_test.sh", "slurm_train.sh"])
 def test_launch_scripts_show_their_usage(script, tmp_path):
-    code, output = run("bash", ROOT / "tools" / script, cwd=tmp_path)
+    code, output = run("bash", TOOLS / script, cwd=tmp_path)
     assert code == 2
     assert output.startswith(f"usage: bash tools/{script}")
 

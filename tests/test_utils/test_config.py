@@ -4,11 +4,10 @@ import argparse
 from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 from mmengine.config import DictAction
 
 from cmac_mm.utils import config_path, load_config
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_finds_configs_by_path_and_by_name():

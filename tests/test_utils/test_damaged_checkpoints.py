@@ -9,22 +9,22 @@ import runpy
 import subprocess
 import threading
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT
+from helpers.tools_in_process import TOOLS, run_tool
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint as mmengine_load
 from mmengine.runner.checkpoint import CheckpointLoader
-from tools_in_process import TOOLS, run_tool
 from torch import nn
 
 from cmac_mm.apis import convert_checkpoint, init_model
 from cmac_mm.models import PretrainedEncoder
 from cmac_mm.utils import latest_checkpoint, load_checkpoint, load_weights
 
-TINY = Path(__file__).resolve().parents[1] / "tiny"
+TINY = ROOT / "tests/helpers/tiny"
 
 
 def make_module():

@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from little_room import with_room_for
+from helpers.little_room import with_room_for
 from matplotlib.figure import Figure
 
 from cmac_mm.datasets.bad_files import BadFileLog
-from cmac_mm.evaluation.localiser_files import write_csv, write_npy, write_thumos_h5
+from cmac_mm.features.export import write_csv, write_npy, write_thumos_h5
 from cmac_mm.utils import write_text
 from cmac_mm.utils.files import append_line, replacing
 from cmac_mm.visualization.browse import SeenClip, save_clip
@@ -94,8 +94,8 @@ def test_list_of_bad_files_has_no_half_lines(tmp_path):
 
 def test_converted_weights_and_settings_are_whole_or_absent(tmp_path):
     from cmac_mm.apis import convert_checkpoint
-    from cmac_mm.datasets.sounding_shapes import make_sounding_shapes
     from cmac_mm.models import R2Plus1D
+    from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
     state = R2Plus1D(variant="torchvision").state_dict()
     torch.save(state, tmp_path / "peer.pth")

@@ -6,13 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
 from cmac_mm.utils.lock import _this_process, lock_work_dir, may_be_alive, unlock_work_dir
 
-ROOT = Path(__file__).resolve().parents[2]
 # Holds the lock; a child that lives longer, as loading processes do, does not.
 HOLD = """
 import os, sys, time

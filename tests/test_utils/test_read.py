@@ -7,8 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from cmac_mm.datasets.annotations import read_audioset, read_esc50
-from cmac_mm.datasets.annotations.tables import read_table
+from cmac_mm.preparation.annotations import read_audioset, read_esc50
+from cmac_mm.preparation.annotations.tables import read_table
 from cmac_mm.utils import read_array, read_arrays, read_json, read_lines, split_lines
 
 

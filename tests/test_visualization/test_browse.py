@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.paths import ROOT
 from matplotlib.image import imread
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
@@ -18,7 +19,7 @@ from cmac_mm.utils import load_config
 from cmac_mm.visualization import SeenClip, browse_sheet, look, save_clip
 
 CLIP = "kinetics/arm_wrestling/ehLnj7pXnYE_000027_000037.mp4"
-TOOL = Path(__file__).resolve().parents[2] / "tools/data/browse_dataset.py"
+TOOL = ROOT / "tools/data/browse_dataset.py"
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
 import cmac_mm  # noqa: F401
-from cmac_mm.evaluation import purity_table
+from cmac_mm.evaluation.functional import purity_table
 from cmac_mm.utils import load_config, read_arrays, read_classes
 from cmac_mm.visualization import (
     PageClip,

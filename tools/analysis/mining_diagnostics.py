@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 import cmac_mm  # noqa: F401
-from cmac_mm.evaluation import (
+from cmac_mm.evaluation.functional import (
     mean_dot_product,
     neighbour_agreement,
     pair_similarities,
@@ -30,7 +30,7 @@ from cmac_mm.evaluation import (
     rejected_negatives,
     sample_rows,
 )
-from cmac_mm.models.memories import mine_positives
+from cmac_mm.mining import mine_positives
 from cmac_mm.utils import load_checkpoint, read_classes, weights_of, write_text
 from cmac_mm.visualization import AgreementCell, AgreementRow, agreement_sheet, middle_frame
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from cmac_mm.datasets import AudioVisualDataset, LogMelSpectrogram, MediaError
-from cmac_mm.evaluation import filter_frequencies
+from cmac_mm.evaluation.functional import filter_frequencies
 from cmac_mm.utils import load_config, read_classes
 from cmac_mm.visualization import SeenClip, browse_sheet, look, save_clip
 

@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from cmac_mm.datasets.preparation import Criteria, ScanSummary, scan_videos
+from cmac_mm.preparation import Criteria, ScanSummary, scan_videos
 
 
 def parse_args() -> argparse.Namespace:

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cmac_mm.datasets.annotations import (
+from cmac_mm.preparation.annotations import (
     Annotations,
     Clip,
     ListSummary,
@@ -34,7 +34,7 @@ from cmac_mm.datasets.annotations import (
     scan_media,
     write_lists,
 )
-from cmac_mm.datasets.annotations.files import AUDIO_SUFFIXES
+from cmac_mm.preparation.annotations.files import AUDIO_SUFFIXES
 
 # What the two folders of each set are.
 SETS = {

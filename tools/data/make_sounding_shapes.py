@@ -31,11 +31,7 @@ from matplotlib.figure import Figure
 from matplotlib.mlab import specgram
 from matplotlib.patches import Rectangle
 
-from cmac_mm.datasets.sounding_shapes import (
-    SHAPE_KINDS,
-    make_sounding_shapes,
-    read_ground_truth,
-)
+from cmac_mm.preparation.sounding_shapes import SHAPE_KINDS, make_sounding_shapes, read_ground_truth
 from cmac_mm.utils.files import replacing
 
 

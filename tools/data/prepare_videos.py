@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from cmac_mm.datasets.preparation import EncodeSettings, PrepareSummary, prepare_videos
+from cmac_mm.preparation import EncodeSettings, PrepareSummary, prepare_videos
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cmac_mm.datasets.preparation import spectrogram_statistics
+from cmac_mm.preparation import spectrogram_statistics
 from cmac_mm.utils import load_config
 
 

@@ -15,10 +15,10 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ...clustering import Clustering, FeatureSource, cluster
-from ...datasets.cluster_balanced_sampler import ClusterBalancedSampler
-from ...evaluation.clustering_quality import normalized_mutual_information
-from ...evaluation.feature_files import FeatureFiles, ListLoader, extract_to_files
+from ...datasets.samplers.cluster_balanced_sampler import ClusterBalancedSampler
+from ...evaluation.functional.clustering_quality import normalized_mutual_information
+from ...features.list_files import FeatureFiles, ListLoader, extract_to_files
+from ...mining import Clustering, FeatureSource, cluster
 from ...models.selfsup.deep_clustering import JOINT, DeepClustering
 from ...utils import write_bytes
 from .cross_modal_agreement_hook import list_labels

@@ -11,12 +11,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ...evaluation.bank_diagnostics import (
+from ...evaluation.functional.bank_diagnostics import (
     mean_dot_product,
     neighbour_agreement,
     positive_precision,
 )
-from ...models.memories import mine_positives_on_all_ranks
+from ...mining import mine_positives_on_all_ranks
 
 
 @HOOKS.register_module()

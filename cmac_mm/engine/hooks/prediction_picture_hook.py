@@ -10,8 +10,6 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ...visualization import draw_prediction, prediction_picture
-
 _FRAMES, _GUESSES = 6, 3
 
 
@@ -89,6 +87,9 @@ class PredictionPictureHook(Hook):
         scores = scores[:_GUESSES].tolist()
         guesses = [f"{label} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
         path = Path(sample.filename)
+        # Loads matplotlib, which training does without.
+        from ...visualization import draw_prediction, prediction_picture
+
         title, right = path.name, None
         if "gt_label" in sample:
             truth = int(sample.gt_label)

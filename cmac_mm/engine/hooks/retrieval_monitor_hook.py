@@ -14,7 +14,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
-from ...evaluation import chance_recall, extract_features, recall_at_k
+from ...evaluation.functional import chance_recall, recall_at_k
+from ...features import extract_features
 from ...utils import fixed_random_state
 
 

@@ -16,7 +16,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ...datasets.resumable_sampler import ResumableSampler
+from ...datasets.samplers.resumable_sampler import ResumableSampler
 from ...utils import end_with_parent, seed_all
 from .transfer import on_device
 

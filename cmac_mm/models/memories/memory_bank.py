@@ -7,7 +7,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gather import gather_batch
+from ...utils.dist.gather import gather_batch
 
 
 class MemoryBank(nn.Module):

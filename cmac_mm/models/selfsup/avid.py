@@ -10,9 +10,10 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor
 
 from ...utils import Watch, refuse_other_list
+from ...utils.dist import batch_weight, rank_sizes
 from ..heads.projection import ProjectionHead
 from ..layers import global_average_pool
-from ..memories import MemoryBank, batch_weight, draw_negatives, rank_sizes
+from ..memories import MemoryBank, draw_negatives
 from .audio_visual_model import AudioVisualModel
 
 _OTHER = {"visual": "audio", "audio": "visual"}

@@ -9,14 +9,9 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
+from ...utils.dist import batch_weight, gather_batch, gather_batch_with_grad, rank_sizes
 from ..layers import global_average_pool
-from ..memories import (
-    KeyQueue,
-    batch_weight,
-    gather_batch,
-    gather_batch_with_grad,
-    rank_sizes,
-)
+from ..memories import KeyQueue
 from .audio_visual_model import AudioVisualModel
 from .momentum_encoder import MomentumEncoder
 

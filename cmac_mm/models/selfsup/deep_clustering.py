@@ -11,9 +11,9 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor
 
 from ...utils import Watch, refuse_other_list
+from ...utils.dist import batch_weight
 from ..heads.cluster_head import ClusterHead
 from ..layers import global_average_pool
-from ..memories import batch_weight
 from .audio_visual_model import AudioVisualModel
 
 JOINT = "joint"

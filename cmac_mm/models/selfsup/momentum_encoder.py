@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from mmengine import dist
 from torch import Tensor
 
+from ...utils.dist import gather_batch
 from ..feature_map import run_encoder
 from ..layers import global_average_pool
-from ..memories import gather_batch
 
 
 class MomentumEncoder(nn.Module):

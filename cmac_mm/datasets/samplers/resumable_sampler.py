@@ -1,0 +1,147 @@
+"""Which sample a rank loads at which step, known for any step without going through the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+import numpy as np
+from mmaction.registry import DATA_SAMPLERS
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from ...utils.dist import split_sizes
+
+
+class SampleIndex(int):
+    """Index of a sample that carries the seed of its random choices and the size of its batch.
+
+    Args:
+        index (int): Row of the sample in its data set.
+        seed (int): Seeds whatever is drawn while the sample is loaded and augmented.
+        global_batch_size (int): Samples of all ranks in its batch.
+    """
+
+    seed: int
+    global_batch_size: int
+
+    def __new__(cls, index: int, seed: int, global_batch_size: int) -> SampleIndex:
+        """Make the index."""
+        self = super().__new__(cls, index)
+        self.seed = seed
+        self.global_batch_size = global_batch_size
+        return self
+
+    def moved_to(self, index: int) -> SampleIndex:
+        """Another sample in the same place, with its own random choices."""
+        return SampleIndex(index, (self.seed + 1) % 2**32, self.global_batch_size)
+
+    def __reduce__(self) -> tuple:
+        """Go to a worker process as a whole."""
+        return SampleIndex, (int(self), self.seed, self.global_batch_size)
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(Sampler[SampleIndex]):
+    """Every sample once an epoch over all ranks, in an order that depends on seed and epoch alone.
+
+    The order is cut into global batches and each of them into one stretch a rank. So the global
+    batches, the order of samples within them, and (each index carries a seed of its own) the
+    augmentations are the same on any number of ranks and workers. An epoch can start at any batch
+    without loading the ones before. For :class:`ResumableTrainLoop`, which tells it the batch size.
+
+    Without ``drop_last`` the last global batch is smaller, and on some ranks by one sample more;
+    where not every rank would get one, it is left out.
+
+    Args:
+        dataset (Sized): The data set.
+        shuffle (bool): Draw a new order each epoch. Defaults to True.
+        repeats (int): How often each sample comes in an epoch, with other random choices each
+            time. Defaults to 1.
+        seed (int, optional): Set by the loop. Defaults to None.
+    """
+
+    def __init__(
+        self, dataset: Sized, shuffle: bool = True, repeats: int = 1, seed: int | None = None
+    ) -> None:
+        if repeats < 1:
+            raise ValueError(f"repeats must be at least 1, got {repeats}")
+        self.rank, self.world_size = get_dist_info()
+        self.num_samples = len(dataset) * repeats
+        self.dataset_size = len(dataset)
+        self.shuffle = shuffle
+        self.seed = 0 if seed is None else seed
+        self.epoch = 0
+        self.start_batch = 0
+        self.batch_size: int | None = None
+        self.drop_last = False
+
+    def bind(self, batch_size: int, drop_last: bool) -> None:
+        """Tell what the data loader will make of the indices.
+
+        Args:
+            batch_size (int): Samples a rank and batch.
+            drop_last (bool): Leave out the last batch of an epoch if it is not full.
+
+        Raises:
+            ValueError: If an epoch would have no batch.
+        """
+        self.batch_size, self.drop_last = batch_size, drop_last
+        if self.num_batches == 0:
+            raise ValueError(
+                f"{self.num_samples} training samples make no batch of {batch_size} on each of "
+                f"{self.world_size} ranks: use a smaller batch, or drop_last=False"
+            )
+
+    @property
+    def global_batch_size(self) -> int:
+        """Samples in a full batch of all ranks."""
+        if self.batch_size is None:
+            raise RuntimeError(
+                "ResumableSampler does not know the batch size yet: use it with "
+                "train_cfg=dict(type='ResumableTrainLoop')"
+            )
+        return self.batch_size * self.world_size
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of a whole epoch."""
+        full, rest = divmod(self.num_samples, self.global_batch_size)
+        return full + (not self.drop_last and rest >= self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the next one starts at its first batch."""
+        self.set_position(epoch, 0)
+
+    def set_position(self, epoch: int, start_batch: int) -> None:
+        """Choose where the next iteration starts.
+
+        Args:
+            epoch (int): Epoch, from 0.
+            start_batch (int): Batches of that epoch that are done.
+        """
+        self.epoch, self.start_batch = epoch, start_batch
+
+    def __len__(self) -> int:
+        """Samples of this rank in a whole epoch."""
+        full, rest = divmod(self.num_samples, self.global_batch_size)
+        last = 0 if self.num_batches == full else split_sizes(rest, self.world_size)[self.rank]
+        return full * self.batch_size + last
+
+    def __iter__(self) -> Iterator[SampleIndex]:
+        """Indices of this rank from the chosen position to the epoch's end."""
+        order = self._order(np.random.default_rng([self.seed, self.epoch]))
+        for batch in range(self.start_batch, self.num_batches):
+            first = batch * self.global_batch_size
+            total = min(self.global_batch_size, self.num_samples - first)
+            sizes = split_sizes(total, self.world_size)
+            first += sum(sizes[: self.rank])
+            for position in range(first, first + sizes[self.rank]):
+                seed = np.random.SeedSequence([self.seed, self.epoch, position])
+                yield SampleIndex(int(order[position]), int(seed.generate_state(1)[0]), total)
+
+    def _order(self, generator: np.random.Generator) -> np.ndarray:
+        """Samples of the whole epoch, all ranks."""
+        order = np.arange(self.num_samples)
+        if self.shuffle:
+            order = generator.permutation(order)
+        return order % self.dataset_size

@@ -1,0 +1,46 @@
+"""Scores of features, embeddings and attention maps, as functions of tensors and arrays."""
+
+from .attention import (
+    LocalisationResult,
+    band_hit,
+    boxes_in_crop,
+    filter_frequencies,
+    pointing_game,
+)
+from .bank_diagnostics import (
+    mean_dot_product,
+    neighbour_agreement,
+    pair_similarities,
+    positive_precision,
+    rejected_negatives,
+    sample_rows,
+)
+from .clustering_quality import ClusterPurity, normalized_mutual_information, purity_table
+from .linear_probe import ProbeResult, linear_probe
+from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
+from .sound_classifiers import LinearClassifier, SVMClassifier
+
+__all__ = [
+    "ClusterPurity",
+    "LinearClassifier",
+    "LocalisationResult",
+    "ProbeResult",
+    "SVMClassifier",
+    "band_hit",
+    "boxes_in_crop",
+    "chance_recall",
+    "filter_frequencies",
+    "instance_recall",
+    "linear_probe",
+    "mean_dot_product",
+    "nearest_neighbours",
+    "neighbour_agreement",
+    "normalized_mutual_information",
+    "pair_similarities",
+    "pointing_game",
+    "positive_precision",
+    "purity_table",
+    "recall_at_k",
+    "rejected_negatives",
+    "sample_rows",
+]

@@ -1,0 +1,42 @@
+"""Features of a trained model: extraction over a dataset or along a video, cache, and export."""
+
+from .cache import cached_features
+from .export import (
+    features_by_frame,
+    rescale_features,
+    thumos_part,
+    write_csv,
+    write_npy,
+    write_thumos_h5,
+)
+from .extract import calibrate_batch_norm, extract_features
+from .list_files import FeatureFiles, ListLoader, extract_to_files
+from .sliding_windows import (
+    ClipFeatures,
+    ClipStream,
+    build_encoder,
+    clip_starts,
+    find_test_pipeline,
+    stream_features,
+)
+
+__all__ = [
+    "ClipFeatures",
+    "ClipStream",
+    "FeatureFiles",
+    "ListLoader",
+    "build_encoder",
+    "cached_features",
+    "calibrate_batch_norm",
+    "clip_starts",
+    "extract_features",
+    "extract_to_files",
+    "features_by_frame",
+    "find_test_pipeline",
+    "rescale_features",
+    "stream_features",
+    "thumos_part",
+    "write_csv",
+    "write_npy",
+    "write_thumos_h5",
+]
