@@ -186,6 +186,35 @@ def test_the_start_that_avi_gives_a_track(tmp_path):
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("made.asf", ("libx264", "libmp3lame")),
+        ("made.wmv", ("libx264", "aac")),
+        ("made.mxf", ("libx264", "pcm_s16le")),
+        ("made.nut", ("libx264", "aac")),
+    ],
+)
+def test_stamps_in_the_order_of_decoding(tmp_path, name, codecs):
+    """ASF and MXF give pictures that H.264 reorders the stamps of their places in the file."""
+    path = tmp_path / name
+    write_numbered(path, codecs, 3.0)
+    with opened(path) as media:
+        assert media.duration == pytest.approx(3.0, abs=0.01)
+        shown = [number_at(media, (k + 0.5) / FPS) for k in range(0, 75, 7)]
+        assert shown == list(range(0, 75, 7))
+        times = [(k + 0.5) / FPS for k in range(75)]
+        found: dict[float, int] = {}
+        read_frames(
+            media,
+            times,
+            lambda at, frame: found.update(
+                dict.fromkeys(at, number_in(frame.to_ndarray(format="rgb24")))
+            ),
+        )
+        assert [found[time] for time in times] == list(range(75))
+
+
 @pytest.mark.parametrize(("suffix", "seconds"), [(".mpg", 5.6), (".vob", 5.6), (".wmv", 5.6)])
 def test_lengths_are_measured_where_the_format_guesses(tmp_path, suffix, seconds):
     path, target = tmp_path / f"made{suffix}", tmp_path / "prepared.mp4"

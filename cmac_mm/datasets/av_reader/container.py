@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from bisect import bisect_right
 from contextlib import contextmanager, suppress
+from itertools import islice
 from math import floor, inf
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ _TAIL = 10.0
 _ANEW = 0.1
 # In a format without an index, a key frame is expected in a gap of this many seconds.
 _BLIND_JUMP = 20.0
+# Packets of the picture among which a reordered one must be, if there are any.
+_REORDERED_WITHIN = 64
 # Ticks before anything in a file.
 _FAR = 10**12
 # Opens an MP4 by its header alone. FFmpeg would open the decoders and decode some pictures to learn
@@ -113,11 +116,13 @@ class MediaFile:
         self.video: VideoStream | None = None
         self.audio: AudioStream | None = None
         self.counted = False
-        """Whether frame times come from counting decoded frames, as AVI has no time stamps."""
+        """Whether frame times come from counting decoded frames: AVI has no time stamps, others may
+        have none of showing."""
         self.origin = 0.0
         """Time 0 of the common clock on the container's own clock, in seconds."""
         self.linear = False
         """Whether reading begins at the first packet wherever a clip lies."""
+        self._misstamped = False
         self._duration: float | None = None
         self._palette: PacketSideData | None = None
         # Of the picture of a linear file: time in ticks of each key frame, and number of packets
@@ -210,7 +215,7 @@ class MediaFile:
         if self.video is not None and self.video.codec_context.pix_fmt == "pal8":
             self._keep_palette()
         name = self.container.format.name
-        self.counted = name == "avi"
+        self.counted = name == "avi" or self._misstamped
         self.linear = name not in _SEEKABLE or self._lies_about_keys()
         self._reading, self._skip = -1, 0
         self._fresh = True
@@ -228,9 +233,12 @@ class MediaFile:
         stream = self.video or self.audio
         base, end = stream.time_base, None
         step = int(1 / (self.video.average_rate * base)) if self._has_rate() else 0
+        in_file_order = self.video is not None and self.video.codec_context.has_b_frames
+        last = -inf
         for place, packet in enumerate(self.packets(stream)):
             if packet.pts is None or not packet.size:
                 continue
+            in_file_order, last = in_file_order and packet.pts >= last, packet.pts
             if self.video is not None:
                 if packet.is_keyframe and not (self._keys and self._lies_about_keys()):
                     self._keys.append((packet.pts, place))
@@ -241,6 +249,24 @@ class MediaFile:
             self.origin = float(self._keys[0][0] * base)
         if end is not None:
             self._duration = float(end * base) - self.origin
+        if in_file_order and self._has_rate():
+            self._misstamped = self.counted = self._shows_out_of_order()
+
+    def _shows_out_of_order(self) -> bool:
+        """Whether the first pictures, which decoders give in the order of showing, go back in time.
+
+        ASF and MXF stamp packets by their place in the file; where a codec reorders pictures, these
+        are times of decoding.
+        """
+        self.rewind()
+        last = -inf
+        with suppress(FFmpegError):  # damage is told when a clip is read
+            for packet in islice(self.packets(self.video), _REORDERED_WITHIN):
+                for frame in packet.decode():
+                    if frame.pts is not None and frame.pts < last:
+                        return True
+                    last = last if frame.pts is None else frame.pts
+        return False
 
     @property
     def first_sound(self) -> tuple[float, float] | None:
