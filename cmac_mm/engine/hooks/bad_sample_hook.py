@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,9 @@ from mmaction.registry import HOOKS
 from mmengine.dist import get_rank, master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
 from ...utils import write_bytes
+from .common import all_datasets
 
 if TYPE_CHECKING:
     from ...datasets.bad_files import BadFileLog
@@ -65,13 +64,6 @@ def _logs(runner: Runner) -> list[BadFileLog]:
     """The logs of all data sets that training reads, through data set wrappers."""
     if runner.train_dataloader is None or isinstance(runner.train_dataloader, dict):
         return []
-    return list({id(log): log for log in _find(runner.train_dataloader.dataset)}.values())
-
-
-def _find(dataset: Dataset) -> Iterator[BadFileLog]:
-    if hasattr(dataset, "bad_files"):
-        yield dataset.bad_files
-    inner = getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]
-    for part in inner:
-        if part is not None:
-            yield from _find(part)
+    datasets = all_datasets(runner.train_dataloader.dataset)
+    logs = [dataset.bad_files for dataset in datasets if hasattr(dataset, "bad_files")]
+    return list({id(log): log for log in logs}.values())

@@ -7,12 +7,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmaction.registry import HOOKS
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...datasets.samplers.cluster_balanced_sampler import ClusterBalancedSampler
@@ -21,8 +19,7 @@ from ...features.list_files import FeatureFiles, ListLoader, extract_to_files
 from ...mining import Clustering, FeatureSource, cluster
 from ...models.selfsup.deep_clustering import JOINT, DeepClustering
 from ...utils import write_bytes
-from .cross_modal_agreement_hook import list_labels
-from .memory_bank_hook import bind_list
+from .common import bare_model, bind_list, list_labels
 
 
 @HOOKS.register_module()
@@ -96,16 +93,16 @@ class ClusteringHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Make place for the labels, before anything is loaded."""
-        if not isinstance(_model(runner), DeepClustering):
+        if not isinstance(bare_model(runner), DeepClustering):
             raise ValueError(
                 f"ClusteringHook needs the model DeepClustering, found "
-                f"{type(_model(runner)).__name__}"
+                f"{type(bare_model(runner)).__name__}"
             )
         bind_list(runner, type(self).__name__)
 
     def before_train(self, runner: Runner) -> None:
         """See where the run is."""
-        model, dataset = _model(runner), runner.train_dataloader.dataset
+        model, dataset = bare_model(runner), runner.train_dataloader.dataset
         if len(dataset) != model.num_videos:
             raise ValueError(
                 f"ClusteringHook needs the training list as a whole: it has {model.num_videos} "
@@ -123,7 +120,7 @@ class ClusteringHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin a round if it is time, and tell the sampler the clusters."""
-        model = _model(runner)
+        model = bare_model(runner)
         number = runner.epoch // self.epochs_per_round
         if self.num_rounds:
             number = min(number, self.num_rounds - 1)
@@ -221,10 +218,6 @@ class ClusteringHook(Hook):
         runner.visualizer.add_scalars(
             {**values, "clustering/round": number, "epoch": runner.epoch}, step=runner.iter
         )
-
-
-def _model(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _mix(*numbers: int) -> int:

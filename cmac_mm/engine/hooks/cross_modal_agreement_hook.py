@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import time
 
-import torch
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor
 
 from ...evaluation.functional.bank_diagnostics import (
     mean_dot_product,
@@ -17,6 +14,7 @@ from ...evaluation.functional.bank_diagnostics import (
     positive_precision,
 )
 from ...mining import mine_positives_on_all_ranks
+from .common import bare_model, list_labels
 
 
 @HOOKS.register_module()
@@ -68,11 +66,11 @@ class CrossModalAgreementHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """See that there is something to mine for."""
-        positives = getattr(_model(runner), "positives", None)
+        positives = getattr(bare_model(runner), "positives", None)
         if positives is None or positives.shape[1] == 0:
             raise ValueError(
                 "CrossModalAgreementHook needs a model with num_positives >= 1, such as AVID, "
-                f"found {type(_model(runner)).__name__}"
+                f"found {type(bare_model(runner)).__name__}"
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -82,7 +80,7 @@ class CrossModalAgreementHook(Hook):
             return
         if runner.iter > runner.epoch * len(runner.train_dataloader):
             return  # resumed inside the epoch: the checkpoint holds what was mined at its start
-        model = _model(runner)
+        model = bare_model(runner)
         visual, audio = (model.banks[name].entries for name in ("visual", "audio"))
         start = time.perf_counter()
         positives = mine_positives_on_all_ranks(
@@ -114,27 +112,3 @@ class CrossModalAgreementHook(Hook):
         for name, value in values.items():
             runner.message_hub.update_scalar(name, value)
         runner.visualizer.add_scalars({**values, "epoch": runner.epoch}, step=runner.iter)
-
-
-def _model(runner: Runner) -> torch.nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
-def list_labels(runner: Runner, num_videos: int) -> Tensor | None:
-    """Classes of the training list's videos.
-
-    Args:
-        runner (Runner): The runner.
-        num_videos (int): Rows of the list.
-
-    Returns:
-        Tensor | None: Classes `(N,)`, -1 of videos left out; None if the list has none.
-    """
-    dataset = runner.train_dataloader.dataset
-    while not hasattr(dataset, "get_data_info"):
-        dataset = dataset.dataset
-    labels = torch.full((num_videos,), -1)
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        labels[info["sample_idx"]] = info.get("label", -1)
-    return labels if bool((labels >= 0).any()) else None

@@ -6,6 +6,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from .common import bare_model
+
 
 @HOOKS.register_module()
 class FreezeBackboneHook(Hook):
@@ -46,5 +48,4 @@ class FreezeBackboneHook(Hook):
 
 
 def _backbone(runner: Runner) -> nn.Module:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return model.backbone
+    return bare_model(runner).backbone

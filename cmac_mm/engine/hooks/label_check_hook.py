@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch.utils.data import Dataset
 
 from ...datasets import AudioVisualDataset
+from .common import all_datasets, bare_model
 
 
 @HOOKS.register_module()
@@ -26,20 +23,11 @@ class LabelCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Read the lists."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        num_classes = getattr(getattr(model, "cls_head", None), "num_classes", None)
+        num_classes = getattr(getattr(bare_model(runner), "cls_head", None), "num_classes", None)
         if num_classes is None:
             return
         for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
             if hasattr(loop, "dataloader"):  # else it is a config yet, or there is none
-                for dataset in _lists(loop.dataloader.dataset):
-                    dataset.check_labels(num_classes)
-
-
-def _lists(dataset: Dataset) -> Iterator[AudioVisualDataset]:
-    """The lists inside of wrappers."""
-    if isinstance(dataset, AudioVisualDataset):
-        yield dataset
-    for part in getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]:
-        if part is not None:
-            yield from _lists(part)
+                for dataset in all_datasets(loop.dataloader.dataset):
+                    if isinstance(dataset, AudioVisualDataset):
+                        dataset.check_labels(num_classes)

@@ -2,8 +2,9 @@
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+
+from .common import bare_model
 
 
 @HOOKS.register_module()
@@ -16,7 +17,7 @@ class QueueSizeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Compare the queue with the training set."""
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         queue_size = getattr(model, "queue_size", 0)
         num_videos = len(runner.train_dataloader.dataset)
         if queue_size >= num_videos:

@@ -7,10 +7,10 @@ from typing import Any
 from mmaction.registry import HOOKS
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...evaluation import save_result
+from .common import bare_model
 
 
 @HOOKS.register_module()
@@ -47,7 +47,7 @@ class ResultHook(Hook):
             RuntimeError: If a checkpoint in the config was not loaded: some of MMAction2's
                 backbones have their own ``init_weights``, which passes ``init_cfg`` over.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         loaded = [m.pretrained_checkpoint for m in model.modules() if _is_pretrained(m)]
         lacking = set(_wanted(runner.cfg.model)) - set(loaded)
         if lacking:

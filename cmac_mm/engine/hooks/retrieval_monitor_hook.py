@@ -10,13 +10,13 @@ import torch
 from mmaction.registry import DATASETS, HOOKS
 from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
 from ...evaluation.functional import chance_recall, recall_at_k
 from ...features import extract_features
 from ...utils import fixed_random_state
+from .common import bare_model
 
 
 @HOOKS.register_module()
@@ -86,7 +86,7 @@ class RetrievalMonitorHook(Hook):
         """Look, every ``interval`` epochs."""
         if not self.every_n_epochs(runner, self.interval):
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         with fixed_random_state(self.seed):
             parts = {
                 name: extract_features(model, self._loader(runner, name), progress=False)

@@ -15,7 +15,7 @@ from ...utils import list_digest, refuse_other_list
 from ...utils.files import remove_stale, write_text
 from ..loops import ResumableTrainLoop
 from ..run_owner import RunOwner
-from .memory_bank_hook import find_list
+from .common import find_list
 
 
 @HOOKS.register_module()

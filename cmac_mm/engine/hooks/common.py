@@ -1,0 +1,97 @@
+"""What several hooks need: the model and the lists, each without what is wrapped around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ...datasets.audio_visual_dataset import AudioVisualDataset
+from ...utils import list_digest
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """The model of a runner, without the wrapper that joins ranks.
+
+    Args:
+        runner (Runner): The runner.
+    """
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def all_datasets(dataset: Dataset) -> Iterator[Dataset]:
+    """A data set and all that it wraps, from outside to inside.
+
+    Args:
+        dataset (Dataset): The outermost data set.
+    """
+    yield dataset
+    for part in getattr(dataset, "datasets", None) or [getattr(dataset, "dataset", None)]:
+        if part is not None:
+            yield from all_datasets(part)
+
+
+def find_list(dataset: Dataset) -> AudioVisualDataset | None:
+    """The data set that reads the files, through wrappers; None if there is no such one.
+
+    Args:
+        dataset (Dataset): The training data.
+    """
+    while not isinstance(dataset, AudioVisualDataset):
+        dataset = getattr(dataset, "dataset", None)
+        if dataset is None:
+            return None
+    return dataset
+
+
+def bind_list(runner: Runner, owner: str) -> None:
+    """Tell a model which training list it belongs to; nothing is done where nothing is trained.
+
+    Args:
+        runner (Runner): The runner; its model has a method ``bind_list``.
+        owner (str): The hook's name, for errors.
+
+    Raises:
+        ValueError: If the training data are no single list, or the runner is no ``Runner``.
+    """
+    if not isinstance(runner._train_loop, BaseLoop):
+        return
+    if not isinstance(runner, Runner):
+        raise ValueError(
+            f"{owner} needs runner_type Runner: {type(runner).__name__} loads checkpoints before "
+            "there is a place for what belongs to the list"
+        )
+    dataset = runner.train_dataloader.dataset
+    found = find_list(dataset)
+    if found is None:
+        raise ValueError(
+            f"{owner} needs an AudioVisualDataset as train_dataloader.dataset, found "
+            f"{type(dataset).__name__}"
+        )
+    paths = found.list_paths()
+    # Ranks may have different seeds, but `runner.seed` of the first is the run's.
+    bare_model(runner).bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
+
+
+def list_labels(runner: Runner, num_videos: int) -> Tensor | None:
+    """Classes of the training list's videos.
+
+    Args:
+        runner (Runner): The runner.
+        num_videos (int): Rows of the list.
+
+    Returns:
+        Tensor | None: Classes `(N,)`, -1 of videos left out; None if the list has none.
+    """
+    dataset = runner.train_dataloader.dataset
+    while not hasattr(dataset, "get_data_info"):
+        dataset = dataset.dataset
+    labels = torch.full((num_videos,), -1)
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        labels[info["sample_idx"]] = info.get("label", -1)
+    return labels if bool((labels >= 0).any()) else None
