@@ -11,8 +11,8 @@ from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..utils.config_changes import config_changes
+from ..utils.dist import on_main_rank
 from ..utils.lock import lock_work_dir, unlock_work_dir
-from ..utils.main_rank import on_main_rank
 from ..utils.resume import Run, is_whole, read_meta
 
 _CHECKPOINTS = ("epoch_*.pth", "iter_*.pth", "best_*.pth")

@@ -7,23 +7,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import torch
 from mmengine import dist
 from mmengine.logging import print_log
 
-from ..utils.dist import split_sizes
-from ..utils.dist.gather import gather_batch
+from ..utils.dist import gather_batch, on_main_rank, split_sizes
 from .assignment import nearest_centroids
 from .feature_source import FeatureSource
 from .kmeans import fit_kmeans, resolve_backend
 from .whitening import Whitening, fit_whitening
 
 _ROUNDS = 20  # of splitting; each can double the number of clusters that are not empty
-
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -113,7 +109,7 @@ def cluster(
 
     begin = time.perf_counter()
     sample_size = max_points_per_centroid * max(num_clusters, pca_dim or 1)
-    centroids, num_split, whitening = _on_main_rank(
+    centroids, num_split, whitening = on_main_rank(
         _fit, source, sample_size, num_clusters, pca_dim, kmeans, generator
     )
     fit_seconds = time.perf_counter() - begin
@@ -121,7 +117,7 @@ def cluster(
     for _ in range(_ROUNDS):
         if np.bincount(labels, minlength=num_clusters).all():
             break
-        centroids, num_new = _on_main_rank(
+        centroids, num_new = on_main_rank(
             _split_largest,
             source,
             labels,
@@ -238,20 +234,6 @@ def _draw(size: int, num: int, generator: np.random.Generator) -> np.ndarray:
     if num >= size:
         return np.arange(size)
     return np.sort(generator.choice(size, num, replace=False, shuffle=False))
-
-
-def _on_main_rank(function: Callable[..., Result], *args: object) -> Result:
-    """What a function returns on the main rank, or what it raises, on all ranks."""
-    result, error = None, None
-    if dist.is_main_process():
-        try:
-            result = function(*args)
-        except (ValueError, OSError) as caught:
-            error = caught
-    shared = [result, error]
-    dist.broadcast_object_list(shared)
-    _raise_any(shared[1:])
-    return shared[0]
 
 
 def _raise_any(errors: Sequence[Exception | None]) -> None:

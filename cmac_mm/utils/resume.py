@@ -14,8 +14,8 @@ from typing import Any
 from mmengine.logging import print_log
 
 from .checkpoint import check_sums, checkpoint_meta
+from .dist import on_main_rank
 from .files import write_text
-from .main_rank import on_main_rank
 from .read import read_json
 
 RUN_FILE = "run.json"

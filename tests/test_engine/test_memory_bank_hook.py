@@ -2,7 +2,8 @@ import pytest
 from mmengine.dataset import RepeatDataset
 
 from cmac_mm.datasets import AudioVisualDataset
-from cmac_mm.engine.hooks.memory_bank_hook import _inner, list_digest
+from cmac_mm.engine.hooks.common import need_list
+from cmac_mm.utils import list_digest
 
 
 def test_digest_is_of_the_paths_in_their_order():
@@ -21,6 +22,6 @@ def test_paths_are_those_of_the_list(tmp_path):
     dataset = AudioVisualDataset(str(ann_file), [], dict(video="some/where"), indices=2)
     assert len(dataset) == 2
     assert dataset.list_paths() == ["a/x y.mp4", "b.mp4", "/c.mp4"]
-    assert _inner(RepeatDataset(dataset, 3)) is dataset
+    assert need_list(RepeatDataset(dataset, 3), "MemoryBankHook") is dataset
     with pytest.raises(ValueError, match=r"needs an AudioVisualDataset .* found list"):
-        _inner([1, 2])
+        need_list([1, 2], "MemoryBankHook")

@@ -48,6 +48,25 @@ def find_list(dataset: Dataset) -> AudioVisualDataset | None:
     return dataset
 
 
+def need_list(dataset: Dataset, owner: str) -> AudioVisualDataset:
+    """Like :func:`find_list`, for a hook that cannot do without.
+
+    Args:
+        dataset (Dataset): The training data.
+        owner (str): The hook's name, for the error.
+
+    Raises:
+        ValueError: If the training data are no single list.
+    """
+    found = find_list(dataset)
+    if found is None:
+        raise ValueError(
+            f"{owner} needs an AudioVisualDataset as train_dataloader.dataset, found "
+            f"{type(dataset).__name__}"
+        )
+    return found
+
+
 def bind_list(runner: Runner, owner: str) -> None:
     """Tell a model which training list it belongs to; nothing is done where nothing is trained.
 
@@ -65,14 +84,7 @@ def bind_list(runner: Runner, owner: str) -> None:
             f"{owner} needs runner_type Runner: {type(runner).__name__} loads checkpoints before "
             "there is a place for what belongs to the list"
         )
-    dataset = runner.train_dataloader.dataset
-    found = find_list(dataset)
-    if found is None:
-        raise ValueError(
-            f"{owner} needs an AudioVisualDataset as train_dataloader.dataset, found "
-            f"{type(dataset).__name__}"
-        )
-    paths = found.list_paths()
+    paths = need_list(runner.train_dataloader.dataset, owner).list_paths()
     # Ranks may have different seeds, but `runner.seed` of the first is the run's.
     bare_model(runner).bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
 
