@@ -35,7 +35,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from helpers.paths import MEDIA, ROOT
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -49,9 +48,10 @@ from cmac_mm.datasets import MediaError
 from cmac_mm.datasets.guarded import Guard, ProcessLost
 from cmac_mm.utils import write_text
 
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/_base_/datasets/cmac_32x128.py"
 NAMES = ("torchvision_videos", "ucf101_mini", "grid_mini", "nasty2")
-FOLDERS = [MEDIA / name for name in NAMES]
+FOLDERS = [ROOT / "../shared/media" / name for name in NAMES]
 SUFFIXES = ["mp4", "avi", "mpg", "webm", "mov", "mkv", "ts", "wmv"]
 WEBM_CODECS = [("libvpx", "libopus"), ("libvpx-vp9", "libopus")]
 FAILURES = ("crashed", "hung", "error")
