@@ -16,6 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from ..datasets.av_reader import MediaFile, Scaler, read_frames, read_sound
 from ..datasets.av_reader.display import Pose
+from ..utils.files import part_of
 
 SAMPLE_RATE = 24000
 # All of the 12 kHz that the sampling rate allows: the encoder's own limit is lower.
@@ -116,11 +117,6 @@ def encode_video(source: Path, target: Path, settings: EncodeSettings) -> bool:
         media.close()
         partial.unlink(missing_ok=True)
     return with_sound
-
-
-def part_of(target: Path) -> Path:
-    """The name that a file has while it is being written."""
-    return target.with_name(f".{target.name}.part")
 
 
 def has_sound(path: Path) -> bool:

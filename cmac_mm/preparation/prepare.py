@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cmac_mm.utils import Failure, default_workers, run_parallel, write_text
-from cmac_mm.utils.files import DISK_FULL
+from cmac_mm.utils.files import DISK_FULL, part_of
 
 from ..datasets.av_reader import MediaError, MediaFile, read_frames, read_sound
-from .encode import SAMPLE_RATE, EncodeSettings, encode_video, frame_times, has_sound, part_of
+from .encode import SAMPLE_RATE, EncodeSettings, encode_video, frame_times, has_sound
 from .listing import Entry, read_entries, write_lines
 
 # Raised whenever the same settings give other files, so that a folder never holds a mixture.

@@ -14,7 +14,12 @@ DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """Numbers of the errors that a full disk causes; the last is a limit on the size of a file."""
 
 
-def _temporary(path: Path) -> Path:
+def part_of(path: Path) -> Path:
+    """The name that a file has while it is being written.
+
+    Args:
+        path (Path): The file.
+    """
     return path.with_name(f".{path.name}.part")
 
 
@@ -56,7 +61,7 @@ def replacing(path: str | Path, size: int | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    temporary = part_of(path)
     try:
         with naming_full_disk(path, size):
             yield temporary
@@ -136,7 +141,7 @@ def append(file: int, content: bytes) -> None:
 
 def remove_stale(folder: str | Path, pattern: str) -> None:
     """Remove what a killed process has left of files that match the pattern."""
-    for path in Path(folder).glob(_temporary(Path(pattern)).name):
+    for path in Path(folder).glob(part_of(Path(pattern)).name):
         path.unlink(missing_ok=True)
 
 

@@ -20,8 +20,8 @@ from test_synchrony import check, moments
 
 from cmac_mm.datasets import MediaError
 from cmac_mm.preparation import EncodeSettings, encode_video, prepare_videos
-from cmac_mm.preparation.encode import part_of
 from cmac_mm.preparation.prepare import _Job, _prepare
+from cmac_mm.utils.files import part_of
 
 NTSC = Fraction(30000, 1001)
 KINETICS = "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4"

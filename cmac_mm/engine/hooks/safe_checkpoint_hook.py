@@ -12,7 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
 from ...utils import list_digest, refuse_other_list
-from ...utils.files import remove_stale, write_text
+from ...utils.files import part_of, remove_stale, write_text
 from ..loops import ResumableTrainLoop
 from ..run_owner import RunOwner
 from .common import find_list
@@ -155,7 +155,7 @@ class SafeCheckpointHook(CheckpointHook):
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         # MMEngine's strategies write by themselves, without the backend that renames.
-        written = name if isinstance(runner, Runner) else f".{name}.part"
+        written = name if isinstance(runner, Runner) else part_of(Path(name)).name
         runner.save_checkpoint(
             self.out_dir,
             written,

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
-from ...utils.files import naming_full_disk
+from ...utils.files import remove_stale, write_bytes
 from .kinds import SHAPE_KINDS, band_hz
 from .scene import Scene, draw_kinds, draw_scene, render_frames
 from .sounds import SAMPLE_RATE
@@ -95,8 +95,8 @@ def make_sounding_shapes(
     if missing:
         description = f"sounding shapes, {len(missing)} of {len(jobs)} videos to make"
         _make_videos(out_dir, seed, missing, workers, description)
-    for leftover in out_dir.glob("videos/*/.*.tmp"):
-        leftover.unlink()
+    for split in ("train", "test"):
+        remove_stale(out_dir / "videos" / split, "*")
     _write_lists(out_dir, seed, jobs)
 
 
@@ -179,7 +179,7 @@ def _check_settings(out_dir: Path, settings: dict[str, int]) -> None:
         raise ValueError(f"{out_dir}: holds a folder 'videos' but no settings.json: not a set")
     else:
         out_dir.mkdir(parents=True, exist_ok=True)
-        _write(path, json.dumps(settings, indent=2).encode())
+        write_bytes(path, json.dumps(settings, indent=2).encode())
 
 
 def _make_videos(
@@ -236,14 +236,14 @@ def _make_video(out_dir: Path, seed: int, job: tuple[str, int, str | None]) -> N
     }
     path = out_dir / _video_path(split, index)
     # the video last: where it exists, its ground truth does, too
-    _write(path.with_suffix(".json"), json.dumps(truth).encode())
+    write_bytes(path.with_suffix(".json"), json.dumps(truth).encode())
     sound = {"no_audio": None, "silent": np.zeros_like(scene.sound)}.get(flaw, scene.sound)
     video = _encode(scene, frames, sound)
     if flaw == "truncated":
         video = video[: len(video) // 2]
     elif flaw == "empty":
         video = b""
-    _write(path, video)
+    write_bytes(path, video)
 
 
 def _encode(scene: Scene, frames: np.ndarray, sound: np.ndarray | None) -> bytes:
@@ -292,18 +292,8 @@ def _write_lists(out_dir: Path, seed: int, jobs: list[tuple[str, int, str | None
         good["train"].insert(rng.integers(len(good["train"]) + 1), line)
     lists = {"classes": SHAPE_KINDS, "bad_files": flaws, **good}
     for name, lines in lists.items():
-        _write(out_dir / f"{name}.txt", "".join(f"{line}\n" for line in lines).encode())
+        write_bytes(out_dir / f"{name}.txt", "".join(f"{line}\n" for line in lines).encode())
 
 
 def _video_path(split: str, index: int) -> str:
     return f"videos/{split}/{index:06d}.mp4"
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with naming_full_disk(path, len(content)):
-            temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
