@@ -17,10 +17,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config, ConfigDict, DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", help="config file, or cmac_mm::NAME")
+    parser.add_argument("checkpoint", help="checkpoint of the trained network")
+    parser.add_argument("--out", type=Path, help="folder for the results (the checkpoint's)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the untrained network and the gallery (0)"
+    )
+    parser.add_argument(
+        "--max-train", type=int, default=1024, help="training videos in the gallery (1024)"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="set variables or override fields of the config, e.g. test_dataloader.num_workers=0",
+    )
+    args = parser.parse_args()
+    if args.max_train < 16:
+        parser.error(f"--max-train {args.max_train}: expected 16 or more videos to learn from")
+    return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
 import numpy as np
 import torch
 from mmaction.registry import DATASETS, TRANSFORMS
-from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.device import get_device
 from mmengine.model import BaseModel
 from mmengine.runner import Runner, set_random_seed
@@ -55,33 +87,6 @@ KS = (1, 5)
 Networks = dict[str, BaseModel]
 Results = dict[str, dict[str, Tensor]]  # by network, by field
 Table = dict[str, dict[str, float]]  # by row, by column
-
-
-def parse_args() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("config", help="config file, or cmac_mm::NAME")
-    parser.add_argument("checkpoint", help="checkpoint of the trained network")
-    parser.add_argument("--out", type=Path, help="folder for the results (the checkpoint's)")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the untrained network and the gallery (0)"
-    )
-    parser.add_argument(
-        "--max-train", type=int, default=1024, help="training videos in the gallery (1024)"
-    )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="set variables or override fields of the config, e.g. test_dataloader.num_workers=0",
-    )
-    args = parser.parse_args()
-    if args.max_train < 16:
-        parser.error(f"--max-train {args.max_train}: expected 16 or more videos to learn from")
-    return args
 
 
 def build_loaders(cfg: Config, max_train: int, seed: int) -> tuple[DataLoader, DataLoader]:
@@ -246,9 +251,8 @@ def draw_sheet(model: BaseModel, metas: Sequence[dict], truths: Sequence[dict], 
     attention_sheet(ordered, path, mel_frequencies(model.cfg), duration=metas[0]["audio_duration"])
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Judge as the command line says."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     out = args.out or Path(args.checkpoint).parent
     out.mkdir(parents=True, exist_ok=True)
@@ -288,4 +292,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -21,30 +21,7 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.registry import init_default_scope
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-import cmac_mm  # noqa: F401
-from cmac_mm.features import (
-    ClipFeatures,
-    ClipStream,
-    build_encoder,
-    find_test_pipeline,
-    rescale_features,
-    stream_features,
-    thumos_part,
-    write_csv,
-    write_npy,
-    write_thumos_h5,
-)
-from cmac_mm.features.cache import named_files
-from cmac_mm.features.media_stamps import file_digest, media_stamps
-from cmac_mm.preparation.listing import read_entries
-from cmac_mm.utils import default_workers, load_config, read_array, read_json, write_text
-from cmac_mm.version import FRONT_END_VERSION, __version__
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,18 +56,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--layout", choices=["csv", "npy", "h5"], default="csv", help="(csv)")
     parser.add_argument("--rows", type=int, default=100, help="rows a video, of --layout csv (100)")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at a time (16)")
-    parser.add_argument(
-        "--workers", type=int, default=default_workers(), help="processes that decode (one a core)"
-    )
+    parser.add_argument("--workers", type=int, help="processes that decode (one a core)")
     parser.add_argument(
         "--by-content",
         action="store_true",
         help="tell replaced videos by their content, which reads them all, and not by size and "
         "time of change",
     )
-    parser.add_argument(
-        "--device", default=get_device(), help="where the encoder runs, cpu or cuda (what is there)"
-    )
+    parser.add_argument("--device", help="where the encoder runs, cpu or cuda (what is there)")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -109,6 +82,34 @@ def parse_args() -> argparse.Namespace:
         args.stride_frames = 16
     args.modality = sorted(set(args.modality), reverse=True)  # visual first
     return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import torch
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+import cmac_mm  # noqa: F401
+from cmac_mm.features import (
+    ClipFeatures,
+    ClipStream,
+    build_encoder,
+    find_test_pipeline,
+    rescale_features,
+    stream_features,
+    thumos_part,
+    write_csv,
+    write_npy,
+    write_thumos_h5,
+)
+from cmac_mm.features.cache import named_files
+from cmac_mm.features.media_stamps import file_digest, media_stamps
+from cmac_mm.preparation.listing import read_entries
+from cmac_mm.utils import default_workers, load_config, read_array, read_json, write_text
+from cmac_mm.version import FRONT_END_VERSION, __version__
 
 
 def find_videos(args: argparse.Namespace) -> dict[str, str]:
@@ -247,9 +248,10 @@ def extract(
     return failed
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run as the command line says."""
-    args = parse_args()
+    args.workers = default_workers() if args.workers is None else args.workers
+    args.device = args.device or get_device()
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get("default_scope", "mmaction"))
     torch.backends.cudnn.deterministic = True
@@ -277,4 +279,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -3,10 +3,6 @@
 import argparse
 from pathlib import Path
 
-from cmac_mm.evaluation import build_report, format_markdown, load_results
-from cmac_mm.utils import write_text
-from cmac_mm.visualization import draw_report
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -22,9 +18,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.evaluation import build_report, format_markdown, load_results
+from cmac_mm.utils import write_text
+from cmac_mm.visualization import draw_report
+
+
+def main(args: argparse.Namespace) -> None:
     """Report as the command line says."""
-    args = parse_args()
     # A folder inside another one is read once.
     results = {r["path"]: r for folder in args.folders for r in load_results(folder.resolve())}
     if not results:
@@ -39,4 +42,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -10,25 +10,7 @@ import argparse
 import os
 from pathlib import Path
 
-import numpy as np
-import torch
-from mmaction.registry import DATASETS, METRICS
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed, is_main_process
-from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
-
-from cmac_mm.apis import init_model
-from cmac_mm.datasets import AudioVisualDataset, RetrievalDataset
-from cmac_mm.evaluation import save_result
-from cmac_mm.evaluation.functional import nearest_neighbours
-from cmac_mm.features import cached_features
-from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
-from cmac_mm.visualization import NeighbourRow, middle_frame, neighbour_sheet
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,6 +58,29 @@ def parse_args() -> argparse.Namespace:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     args.work_dir = args.work_dir or Path("work_dirs", Path(args.config.split("::")[-1]).stem)
     return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS, METRICS
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from cmac_mm.apis import init_model
+from cmac_mm.datasets import AudioVisualDataset, RetrievalDataset
+from cmac_mm.evaluation import save_result
+from cmac_mm.evaluation.functional import nearest_neighbours
+from cmac_mm.features import cached_features
+from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
+from cmac_mm.visualization import NeighbourRow, middle_frame, neighbour_sheet
 
 
 def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]:
@@ -208,9 +213,8 @@ def report(
     print(f"written: {', '.join(str(path) for path in written)}")
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run as the command line says."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     setup_launcher(cfg, args.launcher)
     if args.launcher != "none" and not is_distributed():
@@ -227,4 +231,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -13,12 +13,6 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from cmac_mm.evaluation import save_result
-from cmac_mm.utils import end_with_parent, load_config, read_json
-from cmac_mm.utils.files import write_text
-
-TOOLS = Path(__file__).resolve().parent
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -56,6 +50,16 @@ def parse_args() -> argparse.Namespace:
             parser.error(f"--checkpoint {args.checkpoint}: there is no such file")
         args.cfg_options.append(f"model.backbone.init_cfg.checkpoint={args.checkpoint}")
     return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.evaluation import save_result
+from cmac_mm.utils import end_with_parent, load_config, read_json
+from cmac_mm.utils.files import write_text
+
+TOOLS = Path(__file__).resolve().parent
 
 
 def options_of_split(args: argparse.Namespace, split: int) -> list[str]:
@@ -163,9 +167,8 @@ def print_table(results: dict[int, dict], mean: dict[str, float]) -> None:
         print(f"| {title:5} | " + " | ".join(f"{100 * row[name]:10.2f}" for name in mean) + " |")
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run as the command line says."""
-    args = parse_args()
     configs = {split: config_of_split(args, split) for split in args.splits}
     check_settings(args, configs)
     results = {split: run_split(args, split, cfg) for split, cfg in configs.items()}
@@ -190,4 +193,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -13,28 +13,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-from mmaction.registry import DATASETS
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
-from mmengine.dist import init_dist, is_distributed, is_main_process
-from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from torch import Tensor
-
-from cmac_mm.apis import init_model
-from cmac_mm.datasets import AudioClipDataset
-from cmac_mm.evaluation import FoldsResult, classify_folds, save_result
-from cmac_mm.evaluation.functional import LinearClassifier, SVMClassifier
-from cmac_mm.features import cached_features
-from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
-from cmac_mm.visualization import confusion_picture
-
-CLASSIFIERS = {"linear": LinearClassifier, "svm": SVMClassifier}
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--classifier",
-        choices=[*CLASSIFIERS, "both"],
+        choices=["linear", "svm", "both"],
         default="both",
         help="what is trained on the features (both)",
     )
@@ -89,6 +68,32 @@ def parse_args() -> argparse.Namespace:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     args.work_dir = args.work_dir or Path("work_dirs", Path(args.config.split("::")[-1]).stem)
     return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed, is_main_process
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from cmac_mm.apis import init_model
+from cmac_mm.datasets import AudioClipDataset
+from cmac_mm.evaluation import FoldsResult, classify_folds, save_result
+from cmac_mm.evaluation.functional import LinearClassifier, SVMClassifier
+from cmac_mm.features import cached_features
+from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
+from cmac_mm.visualization import confusion_picture
+
+CLASSIFIERS = {"linear": LinearClassifier, "svm": SVMClassifier}
 
 
 def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]:
@@ -219,9 +224,8 @@ def report(
         print(f"written: {path}, {picture}")
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run as the command line says."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     setup_launcher(cfg, args.launcher)
     if args.launcher != "none" and not is_distributed():
@@ -238,4 +242,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -6,9 +6,6 @@ import os
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.runner import Runner
-
-from cmac_mm.utils import load_config, setup_launcher, shut_down
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,9 +47,16 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def main() -> None:
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from mmengine.runner import Runner
+
+from cmac_mm.utils import load_config, setup_launcher, shut_down
+
+
+def main(args: argparse.Namespace) -> None:
     """Test as the command line says."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
@@ -85,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

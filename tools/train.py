@@ -5,9 +5,6 @@ import os
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.registry import RUNNERS
-
-from cmac_mm.utils import load_config, setup_launcher, shut_down
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +56,14 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from mmengine.registry import RUNNERS
+
+from cmac_mm.utils import load_config, setup_launcher, shut_down
+
+
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     """Put the command line's flags into the config.
 
@@ -104,9 +109,8 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     cfg.randomness = randomness
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Train as the command line says."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     merge_args(cfg, args)
     setup_launcher(cfg, args.launcher)
@@ -119,4 +123,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -28,4 +28,5 @@ def run_tool(name: str, *args: object, cwd: Path | None = None, **env: str) -> N
         for variable, value in env.items():
             patch.setenv(variable, value)
         patch.setattr("sys.argv", [name, *map(str, args)])
-        load_tool(name).main()
+        tool = load_tool(name)
+        tool.main(tool.parse_args())

@@ -10,22 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-from mmaction.registry import DATASETS
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-
-import cmac_mm  # noqa: F401
-from cmac_mm.evaluation.functional import purity_table
-from cmac_mm.utils import load_config, read_arrays, read_classes
-from cmac_mm.visualization import (
-    PageClip,
-    PageCluster,
-    choose_clusters,
-    nearest_rows,
-    read_clips,
-    write_cluster_page,
-)
 
 
 def parse_args() -> argparse.Namespace:
@@ -70,6 +55,26 @@ def parse_args() -> argparse.Namespace:
         parser.error("--clusters and --clips must be at least 1")
     args.out = args.out or args.record.with_suffix(".html")
     return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import numpy as np
+from mmaction.registry import DATASETS
+from mmengine.registry import init_default_scope
+
+import cmac_mm  # noqa: F401
+from cmac_mm.evaluation.functional import purity_table
+from cmac_mm.utils import load_config, read_arrays, read_classes
+from cmac_mm.visualization import (
+    PageClip,
+    PageCluster,
+    choose_clusters,
+    nearest_rows,
+    read_clips,
+    write_cluster_page,
+)
 
 
 def read_list(cfg: Config) -> tuple[list[str], np.ndarray, dict | None]:
@@ -128,9 +133,8 @@ def rank_clusters(
     return [PageCluster(cluster, int(sizes[cluster])) for cluster in order if sizes[cluster]]
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run as the command line says."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get("default_scope", "mmaction"))
     files, classes, backend_args = read_list(cfg)
@@ -163,4 +167,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

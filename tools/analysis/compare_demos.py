@@ -5,10 +5,6 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from cmac_mm.utils import read_json, write_text
-
-ROWS = ("retrieval R@1", "retrieval R@5", "linear probe")
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -27,9 +23,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.utils import read_json, write_text
+
+ROWS = ("retrieval R@1", "retrieval R@5", "linear probe")
+
+
+def main(args: argparse.Namespace) -> None:
     """Print the table."""
-    args = parse_args()
     results = {}
     for run in args.runs:
         name, _, folders = run.partition("=")
@@ -99,4 +102,4 @@ def spread(values: list[float | None]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -13,34 +13,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-import torch
-from mmaction.registry import DATASETS
-from mmengine.registry import init_default_scope
-from rich.console import Console
-from rich.table import Table
-from torch import Tensor
-
-import cmac_mm  # noqa: F401
-from cmac_mm.evaluation.functional import (
-    mean_dot_product,
-    neighbour_agreement,
-    pair_similarities,
-    positive_precision,
-    rejected_negatives,
-    sample_rows,
-)
-from cmac_mm.mining import mine_positives
-from cmac_mm.utils import load_checkpoint, read_classes, weights_of, write_text
-from cmac_mm.visualization import AgreementCell, AgreementRow, agreement_sheet, middle_frame
-
-MODES = {
-    "min": "agreement of both",
-    "visual": "by picture",
-    "audio": "by sound",
-    "max": "by either",
-}
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -79,6 +51,38 @@ def parse_args() -> argparse.Namespace:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     args.out_dir = args.out_dir or Path(args.checkpoint).parent / "mining_diagnostics"
     return args
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS
+from mmengine.registry import init_default_scope
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+import cmac_mm  # noqa: F401
+from cmac_mm.evaluation.functional import (
+    mean_dot_product,
+    neighbour_agreement,
+    pair_similarities,
+    positive_precision,
+    rejected_negatives,
+    sample_rows,
+)
+from cmac_mm.mining import mine_positives
+from cmac_mm.utils import load_checkpoint, read_classes, weights_of, write_text
+from cmac_mm.visualization import AgreementCell, AgreementRow, agreement_sheet, middle_frame
+
+MODES = {
+    "min": "agreement of both",
+    "visual": "by picture",
+    "audio": "by sound",
+    "max": "by either",
+}
 
 
 def load_banks(path: str, device: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -219,9 +223,8 @@ def draw(
     return path
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Run as the command line says."""
-    args = parse_args()
     visual, audio, stored = load_banks(args.checkpoint, args.device)
     files, labels = read_list(args, len(visual))
     result, rows, positives = diagnose(visual, audio, stored, labels, args)
@@ -234,4 +237,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -2,8 +2,6 @@
 
 import argparse
 
-from cmac_mm.apis import PEERS, convert_checkpoint
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -12,15 +10,24 @@ def parse_args() -> argparse.Namespace:
         "and audio_backbone.*, with where it comes from. Heads are left behind; a key that is "
         "missing, unknown or of another shape is an error."
     )
-    parser.add_argument("source", choices=list(PEERS), help="whose checkpoint it is")
+    parser.add_argument(
+        "source",
+        choices=["torchvision", "xdc", "avid", "gdt", "selavi"],
+        help="whose checkpoint it is",
+    )
     parser.add_argument("checkpoint", help="the file to convert, read weights-only")
     parser.add_argument("out", help="file to write, *.pth")
     return parser.parse_args()
 
 
-def main() -> None:
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.apis import convert_checkpoint
+
+
+def main(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
-    args = parse_args()
     summary = convert_checkpoint(args.source, args.checkpoint, args.out)
     for part, count in summary.pop("num_keys").items():
         print(f"{part}: {count} entries")
@@ -30,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

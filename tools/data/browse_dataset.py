@@ -8,19 +8,7 @@ clip. With --videos each clip is also saved as a small mp4 with its sound.
 import argparse
 from pathlib import Path
 
-import numpy as np
-import torch
-from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
-from rich.progress import Progress
-from torch import Tensor
-
-from cmac_mm.datasets import AudioVisualDataset, LogMelSpectrogram, MediaError
-from cmac_mm.evaluation.functional import filter_frequencies
-from cmac_mm.utils import load_config, read_classes
-from cmac_mm.visualization import SeenClip, browse_sheet, look, save_clip
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,6 +44,23 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import numpy as np
+import torch
+from mmaction.registry import DATASETS, MODELS
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from rich.progress import Progress
+from torch import Tensor
+
+from cmac_mm.datasets import AudioVisualDataset, LogMelSpectrogram, MediaError
+from cmac_mm.evaluation.functional import filter_frequencies
+from cmac_mm.utils import load_config, read_classes
+from cmac_mm.visualization import SeenClip, browse_sheet, look, save_clip
+
+
 def build_dataset(cfg: Config, part: str) -> object:
     """Build the data set of a part, without what repeats or balances it."""
     loader = cfg.get(f"{part}_dataloader")
@@ -81,9 +86,8 @@ def choose(clips: list[SeenClip], count: int) -> list[int]:
     return sorted({round(k) for k in np.linspace(0, len(clips) - 1, min(count, len(clips)))})
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Draw what the command line asks for."""
-    args = parse_args()
     cfg = load_config(args.config, args.cfg_options)
     init_default_scope(cfg.get("default_scope", "mmaction"))
     set_random_seed(args.seed)
@@ -125,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

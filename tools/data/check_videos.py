@@ -21,8 +21,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from cmac_mm.preparation import Criteria, ScanSummary, scan_videos
-
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
@@ -39,25 +37,23 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--prefix", type=Path, help="folder that paths in the list are relative to (here)"
     )
-    default = Criteria()
     parser.add_argument(
         "--need",
-        default=default.need,
+        default="both",
         choices=("both", "picture", "sound"),
-        help=f"what a good file has ({default.need})",
+        help="what a good file has (both)",
     )
     parser.add_argument(
         "--min-duration",
         type=float,
-        default=default.min_duration,
-        help=f"shortest length of a good file in seconds ({default.min_duration:g})",
+        default=0.0,
+        help="shortest length of a good file in seconds (0)",
     )
     parser.add_argument(
         "--silence-db",
         type=float,
-        default=default.silence_db,
-        help="a sound that nowhere reaches this level is silent, in dB of full scale "
-        f"({default.silence_db:g})",
+        default=-80.0,
+        help="a sound that nowhere reaches this level is silent, in dB of full scale (-80)",
     )
     parser.add_argument("--full", action="store_true", help="decode the whole of each file")
     parser.add_argument(
@@ -80,6 +76,12 @@ def parse_args() -> argparse.Namespace:
         "--overwrite", action="store_true", help="start anew where results are there already"
     )
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.preparation import Criteria, ScanSummary, scan_videos
 
 
 def report(summary: ScanSummary, seconds: float, args: argparse.Namespace) -> None:
@@ -110,9 +112,8 @@ def report(summary: ScanSummary, seconds: float, args: argparse.Namespace) -> No
             print(f"{found.verdict}: {found.file}: {found.reason}")
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Scan and report."""
-    args = parse_args()
     options = dict(vars(args))
     begin = time.monotonic()
     try:
@@ -136,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

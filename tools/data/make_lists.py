@@ -15,27 +15,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
-from cmac_mm.preparation.annotations import (
-    Annotations,
-    Clip,
-    ListSummary,
-    PathIndex,
-    StemIndex,
-    YouTubeIndex,
-    read_audioset,
-    read_dcase,
-    read_esc50,
-    read_hmdb51,
-    read_kinetics400,
-    read_ucf101,
-    scan_media,
-    write_lists,
-)
-from cmac_mm.preparation.annotations.files import AUDIO_SUFFIXES
-
 # What the two folders of each set are.
 SETS = {
     "kinetics400": (
@@ -97,6 +76,31 @@ def parse_args() -> argparse.Namespace:
             )
             command.add_argument("--seed", type=int, default=0, help="of the subsets (0)")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from rich.console import Console
+from rich.table import Table
+
+from cmac_mm.preparation.annotations import (
+    Annotations,
+    Clip,
+    ListSummary,
+    PathIndex,
+    StemIndex,
+    YouTubeIndex,
+    read_audioset,
+    read_dcase,
+    read_esc50,
+    read_hmdb51,
+    read_kinetics400,
+    read_ucf101,
+    scan_media,
+    write_lists,
+)
+from cmac_mm.preparation.annotations.files import AUDIO_SUFFIXES
 
 
 def read(args: argparse.Namespace) -> tuple[Annotations, list[str], Callable[[Clip], str | None]]:
@@ -188,9 +192,8 @@ def report(
         console.print(warning_table)
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Make the lists that the command line asks for."""
-    args = parse_args()
     try:
         annotations, files, find = read(args)
         summaries = write_lists(annotations, find, args.out)
@@ -200,4 +203,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

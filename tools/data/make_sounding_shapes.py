@@ -25,15 +25,6 @@ cores and 140 MB.
 import argparse
 from pathlib import Path
 
-import av
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.mlab import specgram
-from matplotlib.patches import Rectangle
-
-from cmac_mm.preparation.sounding_shapes import SHAPE_KINDS, make_sounding_shapes, read_ground_truth
-from cmac_mm.utils.files import replacing
-
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
@@ -52,6 +43,19 @@ def parse_args() -> argparse.Namespace:
         "--sheet", type=Path, help="also draw a clip of each kind and its sound into this picture"
     )
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+import av
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.mlab import specgram
+from matplotlib.patches import Rectangle
+
+from cmac_mm.preparation.sounding_shapes import SHAPE_KINDS, make_sounding_shapes, read_ground_truth
+from cmac_mm.utils.files import replacing
 
 
 def save_sheet(out_dir: Path, path: Path) -> None:
@@ -95,9 +99,14 @@ def save_sheet(out_dir: Path, path: Path) -> None:
         figure.savefig(temporary, dpi=80, format=path.suffix.removeprefix(".") or "png")
 
 
-if __name__ == "__main__":
-    args = vars(parse_args())
-    sheet = args.pop("sheet")
-    make_sounding_shapes(**args)
+def main(args: argparse.Namespace) -> None:
+    """Make the set and its sheet."""
+    options = vars(args)
+    sheet = options.pop("sheet")
+    make_sounding_shapes(**options)
     if sheet:
-        save_sheet(args["out_dir"], sheet)
+        save_sheet(args.out_dir, sheet)
+
+
+if __name__ == "__main__":
+    main(ARGS)

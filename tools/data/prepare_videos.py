@@ -19,8 +19,6 @@ import sys
 import time
 from pathlib import Path
 
-from cmac_mm.preparation import EncodeSettings, PrepareSummary, prepare_videos
-
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
@@ -37,27 +35,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--out-list", type=Path, help="list to write (OUT_DIR/NAME.txt, NAME that of the source)"
     )
-    default = EncodeSettings()
     parser.add_argument(
         "--short-side",
         type=int,
-        default=default.short_side,
-        help=f"shorter side in pixels; smaller ones stay as they are ({default.short_side})",
+        default=144,
+        help="shorter side in pixels; smaller ones stay as they are (144)",
     )
-    parser.add_argument(
-        "--fps", type=float, default=default.fps, help=f"frames per second ({default.fps:g})"
-    )
+    parser.add_argument("--fps", type=float, default=30, help="frames per second (30)")
     parser.add_argument(
         "--key-interval",
         type=int,
-        default=default.key_interval,
-        help=f"a key frame every this many frames ({default.key_interval})",
+        default=16,
+        help="a key frame every this many frames (16)",
     )
     parser.add_argument(
         "--crf",
         type=int,
-        default=default.crf,
-        help=f"quality of the picture, 0 (lossless) to 51 ({default.crf})",
+        default=20,
+        help="quality of the picture, 0 (lossless) to 51 (20)",
     )
     parser.add_argument(
         "--need-sound", action="store_true", help="leave out videos without a sound track"
@@ -67,6 +62,12 @@ def parse_args() -> argparse.Namespace:
         "--timeout", type=float, default=600, help="time limit of one video in seconds (600)"
     )
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.preparation import EncodeSettings, PrepareSummary, prepare_videos
 
 
 def report(summary: PrepareSummary, seconds: float) -> None:
@@ -84,15 +85,15 @@ def report(summary: PrepareSummary, seconds: float) -> None:
         print(f"... and {len(summary.failures) - 10} more, in the .failed.csv file")
 
 
-def main() -> None:
+def main(args: argparse.Namespace) -> None:
     """Prepare and report."""
-    args = vars(parse_args())
+    options = vars(args)
     begin = time.monotonic()
     try:
-        args["settings"] = EncodeSettings(
-            *(args.pop(name) for name in ("short_side", "fps", "key_interval", "crf"))
+        options["settings"] = EncodeSettings(
+            *(options.pop(name) for name in ("short_side", "fps", "key_interval", "crf"))
         )
-        summary = prepare_videos(**args)
+        summary = prepare_videos(**options)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -103,4 +104,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)

@@ -12,9 +12,6 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from cmac_mm.preparation import spectrogram_statistics
-from cmac_mm.utils import load_config
-
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -43,9 +40,15 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> None:
+if __name__ == "__main__":
+    ARGS = parse_args()  # before the imports that take seconds
+
+from cmac_mm.preparation import spectrogram_statistics
+from cmac_mm.utils import load_config
+
+
+def main(args: argparse.Namespace) -> None:
     """Measure and report."""
-    args = parse_args()
     begin = time.monotonic()
     try:
         cfg = load_config(args.config, args.cfg_options)
@@ -68,4 +71,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGS)
