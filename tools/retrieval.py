@@ -66,61 +66,25 @@ if __name__ == "__main__":
 import numpy as np
 import torch
 from mmaction.registry import DATASETS, METRICS
-from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from cmac_mm.apis import init_model
+from cmac_mm.apis import encoder_features
 from cmac_mm.datasets import AudioVisualDataset, RetrievalDataset
 from cmac_mm.evaluation import save_result
 from cmac_mm.evaluation.functional import nearest_neighbours
-from cmac_mm.features import cached_features
-from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
+from cmac_mm.utils import load_config, read_classes, setup_launcher, shut_down
 from cmac_mm.visualization import NeighbourRow, middle_frame, neighbour_sheet
 
 
-def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]:
-    """Features of gallery and queries, from disk where they are there."""
-    set_random_seed(args.seed)
-    model = init_model(cfg, device=get_device())
-    if args.checkpoint is not None:
-        prefix = f"{model.modality}_backbone." if args.prefix is None else args.prefix
-        load_weights(model.backbone, args.checkpoint, prefix)
-    elif is_main_process():
-        print(f"no checkpoint: random weights of seed {args.seed}")
-    torch.backends.cudnn.deterministic = True
-    field = cfg.test_evaluator.feature
-    cache_dir = args.cache_dir or args.work_dir / "features"
-    return cached_features(
-        model,
-        cfg.test_dataloader,
-        cache_dir,
-        dict(model=cfg.model),
-        fields=[field],
-        by_content=args.by_content,
-    )
-
-
 def score(cfg: Config, features: dict[str, Tensor], files: list[str], num_gallery: int) -> dict:
-    """The config's metric on features that are there."""
-    field = cfg.test_evaluator.feature
+    """What the config's metric reports, of features that are there."""
     metric = METRICS.build(cfg.test_evaluator)
-    samples = [
-        {
-            field: features[field][row],
-            "gt_label": features["label"][row],
-            "sample_idx": row,
-            "in_gallery": row < num_gallery,
-            "filename": name,
-        }
-        for row, name in enumerate(files)
-    ]
-    metric.process({}, samples)
-    return metric.compute_metrics(metric.results)
+    in_gallery = torch.arange(len(files)) < num_gallery
+    return metric.score(features[metric.feature], features["label"], in_gallery, files)
 
 
 def is_recall(name: str) -> bool:
@@ -224,7 +188,15 @@ def main(args: argparse.Namespace) -> None:
     for part in dataset.datasets:
         if isinstance(part, AudioVisualDataset):  # MMAction2's own always have labels
             part.check_labels()
-    features = compute_features(cfg, args)
+    features = encoder_features(
+        cfg,
+        args.checkpoint,
+        cfg.test_evaluator.feature,
+        args.cache_dir or args.work_dir / "features",
+        args.prefix,
+        args.seed,
+        args.by_content,
+    )
     if is_main_process():
         report(cfg, args, features, dataset)
     shut_down()

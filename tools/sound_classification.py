@@ -74,46 +74,22 @@ if __name__ == "__main__":
     ARGS = parse_args()  # before the imports that take seconds
 
 import numpy as np
-import torch
 from mmaction.registry import DATASETS
-from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed, is_main_process
 from mmengine.registry import init_default_scope
-from mmengine.runner import set_random_seed
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from cmac_mm.apis import init_model
+from cmac_mm.apis import encoder_features
 from cmac_mm.datasets import AudioClipDataset
 from cmac_mm.evaluation import FoldsResult, classify_folds, save_result
 from cmac_mm.evaluation.functional import LinearClassifier, SVMClassifier
-from cmac_mm.features import cached_features
-from cmac_mm.utils import load_config, load_weights, read_classes, setup_launcher, shut_down
+from cmac_mm.utils import load_config, read_classes, setup_launcher, shut_down
 from cmac_mm.visualization import confusion_picture
 
 CLASSIFIERS = {"linear": LinearClassifier, "svm": SVMClassifier}
-
-
-def compute_features(cfg: Config, args: argparse.Namespace) -> dict[str, Tensor]:
-    """Features of all recordings' clips, from disk where they are there."""
-    set_random_seed(args.seed)
-    model = init_model(cfg, device=get_device())
-    if args.checkpoint is not None:
-        load_weights(model.backbone, args.checkpoint, args.prefix)
-    elif is_main_process():
-        print(f"no checkpoint: random weights of seed {args.seed}")
-    torch.backends.cudnn.deterministic = True
-    cache_dir = args.cache_dir or args.work_dir / "features"
-    return cached_features(
-        model,
-        cfg.test_dataloader,
-        cache_dir,
-        dict(model=cfg.model),
-        fields=["audio_feature"],
-        by_content=args.by_content,
-    )
 
 
 def read_folds(dataset: AudioClipDataset) -> np.ndarray:
@@ -233,7 +209,15 @@ def main(args: argparse.Namespace) -> None:
     init_default_scope(cfg.get("default_scope", "mmaction"))
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     classes = class_names(cfg.evaluation, dataset)
-    features = compute_features(cfg, args)
+    features = encoder_features(
+        cfg,
+        args.checkpoint,
+        "audio_feature",
+        args.cache_dir or args.work_dir / "features",
+        args.prefix,
+        args.seed,
+        args.by_content,
+    )
     reports = is_main_process()
     # Training may take longer than ranks wait for each other.
     shut_down()

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..datasets import MediaError
 from ..datasets.guarded import Guard, ProcessLost
-from ..utils import load_weights
 
 _SOUND_STEPS = ("AVIDSpectrogram", "LogMelSpectrogram", "SpecAugment", "VolumeJitter")
 # For one batch of clips, in seconds; longer is a hanging decoder or storage.
@@ -273,8 +272,7 @@ def build_encoder(
             ``audio_backbone``, or one of ``configs/retrieval``, whose model has ``backbone``.
         checkpoint (str | Path): File with the weights; every weight of the encoder must match.
         modality (str): ``'visual'`` or ``'audio'``.
-        prefix (str, optional): What the encoder's keys in the file start with. Defaults to None:
-            ``visual_backbone.`` or ``audio_backbone.``.
+        prefix (str, optional): See :meth:`FeatureExtractor.load_encoder`. Defaults to None.
 
     Returns:
         BaseModel: A :class:`FeatureExtractor` in eval mode.
@@ -301,9 +299,7 @@ def build_encoder(
             data_preprocessor=preprocessor,
         )
     )
-    load_weights(
-        encoder.backbone, checkpoint, f"{modality}_backbone." if prefix is None else prefix
-    )
+    encoder.load_encoder(checkpoint, prefix)
     return encoder.eval()
 
 

@@ -1,11 +1,14 @@
 """An encoder alone, as what judges its features needs it."""
 
+from pathlib import Path
+
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from ..utils import load_weights
 from .feature_map import run_encoder
 from .layers import global_average_pool
 
@@ -121,6 +124,21 @@ class FeatureExtractor(BaseModel):
         for sample, feature in zip(data_samples, features, strict=True):
             sample.set_field(feature, f"{self.modality}_feature")
         return data_samples
+
+    def load_encoder(self, checkpoint: str | Path, prefix: str | None = None) -> None:
+        """Load the encoder's weights from a checkpoint; every weight must match.
+
+        Args:
+            checkpoint (str | Path): The file, read weights-only.
+            prefix (str, optional): What the encoder's keys in the file start with, ``''`` for a
+                plain state dict. Defaults to None: ``visual_backbone.`` or ``audio_backbone.``,
+                as pretraining writes them.
+
+        Raises:
+            RuntimeError: If the weights do not match.
+        """
+        prefix = f"{self.modality}_backbone." if prefix is None else prefix
+        load_weights(self.backbone, checkpoint, prefix)
 
     def extract(self, inputs: dict[str, Tensor]) -> Tensor:
         """Features `(B, C)`, or `(B, N, C)`, in float32; see :meth:`forward`."""

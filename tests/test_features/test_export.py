@@ -1,4 +1,4 @@
-"""What localisers read, against slow loops and closed forms."""
+"""What temporal localisers read, against slow loops and closed forms."""
 
 import h5py
 import numpy as np

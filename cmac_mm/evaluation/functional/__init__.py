@@ -1,7 +1,7 @@
 """Scores of features, embeddings and attention maps, as functions of tensors and arrays."""
 
 from .attention import (
-    LocalisationResult,
+    AttentionHits,
     band_hit,
     boxes_in_crop,
     filter_frequencies,
@@ -15,21 +15,24 @@ from .bank_diagnostics import (
     rejected_negatives,
     sample_rows,
 )
+from .class_retrieval import class_retrieval, identical_files
 from .clustering_quality import ClusterPurity, normalized_mutual_information, purity_table
 from .linear_probe import ProbeResult, linear_probe
 from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
 from .sound_classifiers import LinearClassifier, SVMClassifier
 
 __all__ = [
+    "AttentionHits",
     "ClusterPurity",
     "LinearClassifier",
-    "LocalisationResult",
     "ProbeResult",
     "SVMClassifier",
     "band_hit",
     "boxes_in_crop",
     "chance_recall",
+    "class_retrieval",
     "filter_frequencies",
+    "identical_files",
     "instance_recall",
     "linear_probe",
     "mean_dot_product",

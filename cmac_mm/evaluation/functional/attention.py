@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class LocalisationResult:
+class AttentionHits:
     """Share of attention maxima that meet the ground truth, and what to compare it with.
 
     Attributes:
@@ -82,7 +82,7 @@ def boxes_in_crop(
     return mapped.masked_fill(empty[..., None], torch.nan)
 
 
-def pointing_game(attention: Tensor, boxes: Tensor) -> LocalisationResult:
+def pointing_game(attention: Tensor, boxes: Tensor) -> AttentionHits:
     """Pointing game: does the maximum of visual attention lie on the sounding object?
 
     A map resized bilinearly to the picture has its maximum at the centre of its largest cell, so
@@ -96,7 +96,7 @@ def pointing_game(attention: Tensor, boxes: Tensor) -> LocalisationResult:
             them, (N, T, 4). A map is skipped when all boxes of its frames are NaN.
 
     Returns:
-        LocalisationResult: Rates over all N x T' maps that are not skipped.
+        AttentionHits: Rates over all N x T' maps that are not skipped.
 
     Raises:
         ValueError: If shapes do not fit, a map is not finite, or no map has a box.
@@ -128,7 +128,7 @@ def pointing_game(attention: Tensor, boxes: Tensor) -> LocalisationResult:
             f"no box to judge by: in all {present.numel()} maps it is outside the crop"
         )
     in_box = in_box[present].flatten(1)
-    return LocalisationResult(
+    return AttentionHits(
         hit_rate=_share_of_maxima(attention[present].flatten(1), in_box),
         chance=in_box.double().mean().item(),
         ceiling=in_box.any(dim=1).double().mean().item(),
@@ -138,7 +138,7 @@ def pointing_game(attention: Tensor, boxes: Tensor) -> LocalisationResult:
     )
 
 
-def band_hit(attention: Tensor, bands: Tensor, mel_frequencies: Tensor) -> LocalisationResult:
+def band_hit(attention: Tensor, bands: Tensor, mel_frequencies: Tensor) -> AttentionHits:
     """Does the maximum of audio attention lie in the frequency band of the sounding object?
 
     Row f of F' stands for the frequency at its middle, interpolated between the centres of the
@@ -150,7 +150,7 @@ def band_hit(attention: Tensor, bands: Tensor, mel_frequencies: Tensor) -> Local
         mel_frequencies (Tensor): Centre of each mel filter, Hz, rising, (num_mels,).
 
     Returns:
-        LocalisationResult: Rates over the N maps; ``chance`` is the mean share of map rows whose
+        AttentionHits: Rates over the N maps; ``chance`` is the mean share of map rows whose
         frequency lies within the band.
 
     Raises:
@@ -166,7 +166,7 @@ def band_hit(attention: Tensor, bands: Tensor, mel_frequencies: Tensor) -> Local
     low, high = bands.double().unbind(dim=-1)
     in_band = _within(rows, low, high)  # (N, F')
     cells = in_band[:, :, None].expand(attention.shape)
-    return LocalisationResult(
+    return AttentionHits(
         hit_rate=_share_of_maxima(attention.flatten(1), cells.flatten(1)),
         chance=in_band.double().mean().item(),
         ceiling=in_band.any(dim=1).double().mean().item(),

@@ -1,63 +1,23 @@
 """What a retrieval config reports: do test videos find training videos of their class?"""
 
-import hashlib
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
-import torch
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
 from ...features.extract import stack_records
-from ..functional.retrieval import chance_recall, nearest_neighbours, recall_at_k
-
-
-def identical_files(queries: Sequence[str], gallery: Sequence[str]) -> list[bool]:
-    """Find the queries whose file has the same bytes as some file of the gallery.
-
-    Only files of equal size are read. Those that are not local count as different.
-
-    Args:
-        queries (Sequence[str]): Files.
-        gallery (Sequence[str]): Files.
-
-    Returns:
-        list[bool]: One a query.
-    """
-    by_size: defaultdict[int, list[Path]] = defaultdict(list)
-    for name in gallery:
-        if Path(name).is_file():
-            by_size[Path(name).stat().st_size].append(Path(name))
-    digests: dict[Path, bytes] = {}
-
-    def digest(path: Path) -> bytes:
-        if path not in digests:
-            digests[path] = hashlib.sha256(path.read_bytes()).digest()
-        return digests[path]
-
-    found = []
-    for name in queries:
-        path = Path(name)
-        twins = by_size.get(path.stat().st_size, []) if path.is_file() else []
-        found.append(any(digest(twin) == digest(path) for twin in twins))
-    return found
+from ..functional import class_retrieval
 
 
 @METRICS.register_module()
 class ClassRetrieval(BaseMetric):
     """Class-level recall of queries in a gallery, over a :class:`RetrievalDataset`.
 
-    A hit at k when any of the k nearest gallery items has the query's class, see
-    :func:`recall_at_k`: the search is exact, ties go by the gallery's order. Reports ``R@1``, ...,
-    what a random order would give (``chance_R@1``, ...), and ``num_gallery`` and ``num_query``.
-
-    A query may have a duplicate in the gallery: a file of the same bytes, or the same feature.
-    They are counted (``num_duplicates``) and, where there are any, the recalls are also given over
-    the other queries alone (``R@1_without_duplicates``, ...).
+    A hit at k when any of the k nearest gallery items has the query's class. Reports what
+    :func:`class_retrieval` gives; its notes are logged as warnings.
 
     Args:
         feature (str): Field of the data samples to compare. Defaults to ``'visual_feature'``.
@@ -139,61 +99,20 @@ class ClassRetrieval(BaseMetric):
         samples = stack_records(
             [{k: v for k, v in record.items() if k != "filename"} for record in results]
         )
-        in_gallery = samples["in_gallery"].bool()
-        if in_gallery.all() or not in_gallery.any():
-            raise ValueError(
-                f"{int(in_gallery.sum())} gallery items and {int((~in_gallery).sum())} queries: "
-                "expected both"
-            )
-        files = [names[row] for row in samples["sample_idx"].tolist()]
-        parts = {}
-        for name, mask in (("gallery", in_gallery), ("query", ~in_gallery)):
-            rows = mask.nonzero()[:, 0].tolist()
-            parts[name] = (
-                samples["feature"][mask],
-                samples["label"][mask],
-                [files[row] for row in rows],
-            )
-        (gallery, gallery_labels, gallery_files) = parts["gallery"]
-        (query, query_labels, query_files) = parts["query"]
-        ks = [k for k in self.ks if k <= len(gallery)]
-        if len(ks) < len(self.ks):
-            self._warn(f"the gallery has only {len(gallery)} items: recall is reported at {ks}")
+        return self.score(
+            samples["feature"],
+            samples["label"],
+            samples["in_gallery"].bool(),
+            [names[row] for row in samples["sample_idx"].tolist()],
+        )
 
-        def recall(rows: Tensor) -> dict[int, float]:
-            return recall_at_k(
-                query[rows],
-                gallery,
-                query_labels[rows],
-                gallery_labels,
-                ks,
-                self.chunk_size,
-                distance=self.distance,
-            )
-
-        everyone = torch.ones(len(query), dtype=torch.bool)
-        metrics = {f"R@{k}": value for k, value in recall(everyone).items()}
-        chance = chance_recall(query_labels, gallery_labels, ks)
-        metrics.update({f"chance_R@{k}": value for k, value in chance.items()})
-        metrics.update(num_gallery=len(gallery), num_query=len(query))
-        _, best = nearest_neighbours(query, gallery, 1, self.chunk_size, self.distance)
-        same_feature = best[:, 0] == (1 if self.distance == "cosine" else 0)
-        twins = same_feature | torch.tensor(identical_files(query_files, gallery_files))
-        metrics["num_duplicates"] = int(twins.sum())
-        if twins.any():
-            examples = [query_files[row] for row in twins.nonzero()[:3, 0].tolist()]
-            self._warn(
-                f"{int(twins.sum())} of {len(query)} queries have a duplicate in the gallery (the "
-                f"same file or the same feature): {', '.join(examples)}"
-                f"{' ...' if twins.sum() > 3 else ''}"
-            )
-            if not twins.all():
-                others = recall(~twins)
-                metrics.update({f"R@{k}_without_duplicates": v for k, v in others.items()})
-        absent = sorted(set(query_labels.tolist()) - set(gallery_labels.tolist()))
-        if absent:
-            self._warn(f"queries of classes {absent} can find nothing: the gallery has none")
-        return metrics
-
-    def _warn(self, text: str) -> None:
-        print_log(f"{type(self).__name__}: {text}", logger="current", level=logging.WARNING)
+    def score(
+        self, features: Tensor, labels: Tensor, in_gallery: Tensor, files: Sequence[str]
+    ) -> dict[str, float]:
+        """What :func:`class_retrieval` gives, with this metric's settings."""
+        scores, notes = class_retrieval(
+            features, labels, in_gallery, files, self.ks, self.chunk_size, self.distance
+        )
+        for note in notes:
+            print_log(f"{type(self).__name__}: {note}", logger="current", level=logging.WARNING)
+        return scores

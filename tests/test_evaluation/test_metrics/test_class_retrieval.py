@@ -5,7 +5,7 @@ import torch
 from mmaction.registry import METRICS
 
 from cmac_mm.evaluation import ClassRetrieval
-from cmac_mm.evaluation.metrics.class_retrieval import identical_files
+from cmac_mm.evaluation.functional import identical_files
 
 
 def make_samples(query, gallery, query_labels, gallery_labels, names=None):
