@@ -102,13 +102,12 @@ from cmac_mm.features import (
     stream_features,
     thumos_part,
     write_csv,
-    write_npy,
     write_thumos_h5,
 )
 from cmac_mm.features.cache import named_files
 from cmac_mm.features.media_stamps import file_digest, media_stamps
 from cmac_mm.preparation.listing import read_entries
-from cmac_mm.utils import default_workers, load_config, read_array, read_json, write_text
+from cmac_mm.utils import default_workers, load_config, read_array, read_json, write_npy, write_text
 from cmac_mm.version import FRONT_END_VERSION, __version__
 
 

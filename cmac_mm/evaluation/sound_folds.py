@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from ..utils import read_array, write_bytes
+from ..utils import read_array, write_npy
 from ..version import __version__
 from .functional.sound_classifiers import LinearClassifier, SVMClassifier, standardise
 
@@ -334,9 +333,7 @@ def _train(
     scores = np.full((len(labels), num_classes), np.nan)
     scores[~part] = of_clips.reshape(-1, len(clips), num_classes).mean(axis=1)
     if path is not None:
-        content = io.BytesIO()
-        np.save(content, scores, allow_pickle=False)
-        write_bytes(path, content.getvalue())
+        write_npy(path, scores)
     return index, scores
 
 

@@ -6,7 +6,6 @@ from .export import (
     rescale_features,
     thumos_part,
     write_csv,
-    write_npy,
     write_thumos_h5,
 )
 from .extract import calibrate_batch_norm, extract_features
@@ -37,6 +36,5 @@ __all__ = [
     "stream_features",
     "thumos_part",
     "write_csv",
-    "write_npy",
     "write_thumos_h5",
 ]

@@ -33,7 +33,7 @@ from torch.utils.data import Dataset, SequentialSampler
 
 from ..utils import fixed_random_state, load_checkpoint, write_bytes, write_text
 from ..version import FRONT_END_VERSION, __version__
-from .extract import FEATURE_FIELDS, eval_mode, feature_records, stack_records
+from .extract import FEATURE_FIELDS, eval_mode, feature_records, need_any_field, stack_records
 from .media_stamps import file_digest, file_names, media_stamps
 
 # A part is written when either is reached.
@@ -250,11 +250,7 @@ def _compute(
         for batch in loader:
             samples = model.test_step(batch)
             records += feature_records(samples, fields)
-            if not any(field in records[-1] for field in fields):
-                raise ValueError(
-                    f"{type(model).__name__} gave none of the fields {', '.join(fields)}: expected "
-                    "a model whose mode 'predict' adds them to its data samples"
-                )
+            need_any_field(model, records[-1], fields)
             bar.update(task, advance=len(samples))
             now = time.monotonic()
             if len(records) >= _PART_SIZE or now - written > _PART_SECONDS:

@@ -57,18 +57,6 @@ def write_csv(path: str | Path, rows: np.ndarray) -> None:
     write_bytes(path, text.getvalue().encode())
 
 
-def write_npy(path: str | Path, rows: np.ndarray) -> None:
-    """Write features as NumPy does.
-
-    Args:
-        path (str | Path): The file.
-        rows (np.ndarray): (T, C).
-    """
-    content = io.BytesIO()
-    np.save(content, rows)
-    write_bytes(path, content.getvalue())
-
-
 def features_by_frame(
     features: np.ndarray, times: np.ndarray, fps: float, num_frames: int
 ) -> np.ndarray:
@@ -114,8 +102,8 @@ def write_thumos_h5(folder: str | Path, videos: Mapping[str, tuple[Path, dict]])
 
     Args:
         folder (str | Path): Where to write.
-        videos (Mapping[str, tuple[Path, dict]]): By name: the features as :func:`write_npy` writes
-            them, and the ``times``, ``fps`` and ``duration_frame`` of the video.
+        videos (Mapping[str, tuple[Path, dict]]): By name: the features as an ``.npy`` file,
+            and the ``times``, ``fps`` and ``duration_frame`` of the video.
 
     Returns:
         list[Path]: The files.

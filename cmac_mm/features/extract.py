@@ -135,12 +135,26 @@ def extract_features(
             if bar is not None:
                 bar.update()
     features = stack_records([record for part in all_gather_object(records) for record in part])
-    if not any(key in features for key in FEATURE_FIELDS):
-        raise ValueError(
-            f"{type(model).__name__} gave none of the fields {', '.join(FEATURE_FIELDS)}: expected "
-            "a model whose mode 'predict' adds them to its data samples"
-        )
+    need_any_field(model, features, FEATURE_FIELDS)
     return features
+
+
+def need_any_field(model: BaseModel, found: Collection[str], fields: Sequence[str]) -> None:
+    """Refuse a model that gives no features.
+
+    Args:
+        model (BaseModel): The model, for the error.
+        found (Collection[str]): Fields that it gives.
+        fields (Sequence[str]): Those of which one is enough.
+
+    Raises:
+        ValueError: If there is none of them.
+    """
+    if not any(field in found for field in fields):
+        raise ValueError(
+            f"{type(model).__name__} gave none of the fields {', '.join(fields)}: expected a model "
+            "whose mode 'predict' adds them to its data samples"
+        )
 
 
 def calibrate_batch_norm(model: BaseModel, batches: Sequence[dict]) -> None:

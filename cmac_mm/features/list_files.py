@@ -1,6 +1,5 @@
 """Features of a whole training list in files that need not fit into memory."""
 
-import io
 import json
 import os
 import time
@@ -24,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 from ..datasets.audio_visual_dataset import AudioVisualDataset
 from ..datasets.av_reader import MediaError
-from ..utils import fixed_random_state, read_array, write_bytes, write_text
+from ..utils import fixed_random_state, read_array, write_npy, write_text
 from ..utils.files import naming_full_disk, write_at
 from .cache import feature_key, progress_bar
 from .extract import eval_mode
@@ -211,16 +210,16 @@ def _prepare(
                     WARNING,
                 )
                 done[changed] = _MISSING
-                _save(status, done)
-                _save(stamp_file, stamps)  # only now, or a kill here would hide the change
+                write_npy(status, done)
+                write_npy(stamp_file, stamps)  # only now, or a kill here would hide the change
             return
     key_file.unlink(missing_ok=True)  # before what it stands for
     for path, shape in shapes.items():
         path.unlink(missing_ok=True)  # may still be mapped
         with naming_full_disk(path, 4 * shape[0] * shape[1]):
             np.lib.format.open_memmap(path, "w+", np.float32, shape)
-    _save(status, np.zeros(len(stamps), dtype=np.uint8))
-    _save(stamp_file, stamps)
+    write_npy(status, np.zeros(len(stamps), dtype=np.uint8))
+    write_npy(stamp_file, stamps)
     write_text(key_file, key)
 
 
@@ -229,12 +228,6 @@ def _check_array(array: np.ndarray, dtype: type, shape: tuple[int, ...], path: P
         raise ValueError(
             f"{path} holds {array.dtype} {array.shape}, expected {np.dtype(dtype)} {shape}"
         )
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    content = io.BytesIO()
-    np.save(content, array)
-    write_bytes(path, content.getvalue())
 
 
 def _missing_batches(status: np.ndarray, batch_size: int) -> np.ndarray:

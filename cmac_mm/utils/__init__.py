@@ -2,7 +2,7 @@
 
 from .checkpoint import load_checkpoint
 from .config import config_path, load_config
-from .files import write_bytes, write_text
+from .files import write_bytes, write_npy, write_text
 from .parallel import Failure, default_workers, run_parallel
 from .random_state import fixed_random_state, seed_all
 from .read import (
@@ -53,5 +53,6 @@ __all__ = [
     "split_lines",
     "weights_of",
     "write_bytes",
+    "write_npy",
     "write_text",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from mmengine.fileio import LocalBackend, register_backend
 
 DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -90,6 +92,18 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
 def write_text(path: str | Path, content: str) -> None:
     """Like :func:`write_bytes`, for text in UTF-8."""
     write_bytes(path, content.encode())
+
+
+def write_npy(path: str | Path, array: np.ndarray) -> None:
+    """Like :func:`write_bytes`, for an array, as NumPy writes it.
+
+    Args:
+        path (str | Path): The file.
+        array (np.ndarray): Numbers, no objects.
+    """
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    write_bytes(path, content.getbuffer())
 
 
 def write_at(file: int, content: bytes | memoryview, offset: int) -> None:

@@ -11,9 +11,9 @@ from cmac_mm.features import (
     rescale_features,
     thumos_part,
     write_csv,
-    write_npy,
     write_thumos_h5,
 )
+from cmac_mm.utils import write_npy
 
 
 @pytest.mark.parametrize(

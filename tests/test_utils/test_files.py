@@ -10,8 +10,8 @@ from helpers.little_room import with_room_for
 from matplotlib.figure import Figure
 
 from cmac_mm.datasets.bad_files import BadFileLog
-from cmac_mm.features.export import write_csv, write_npy, write_thumos_h5
-from cmac_mm.utils import write_text
+from cmac_mm.features.export import write_csv, write_thumos_h5
+from cmac_mm.utils import write_npy, write_text
 from cmac_mm.utils.files import append_line, replacing
 from cmac_mm.visualization.browse import SeenClip, save_clip
 from cmac_mm.visualization.sheet import save_figure
