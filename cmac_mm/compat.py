@@ -370,14 +370,42 @@ def _shift_hue_in_wide_integers() -> None:
     """Let ColorJitter turn the hue back, which numpy 2 refuses in uint8, and beyond 255."""
     import cv2
     import numpy as np
-    from mmaction.datasets.transforms import ColorJitter
 
     def adjust_hue(image: np.ndarray, factor: float) -> np.ndarray:
         hsv = cv2.cvtColor(np.clip(image, 0, 255).astype(np.uint8), cv2.COLOR_RGB2HSV)
         hsv[..., 0] = (hsv[..., 0].astype(np.int32) + int(factor * 255)) % 180
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB).astype(np.float32)
 
-    ColorJitter.adjust_hue = staticmethod(adjust_hue)
+    def patch(module: types.ModuleType) -> None:
+        module.ColorJitter.adjust_hue = staticmethod(adjust_hue)
+
+    # Loading it here would load all of mmaction2's data sets, and scipy.stats for them.
+    _when_imported("mmaction.datasets.transforms.processing", patch)
+
+
+def _when_imported(name: str, patch: Callable[[types.ModuleType], None]) -> None:
+    """Patch a module now, or as soon as it has been imported."""
+    if name in sys.modules:
+        patch(sys.modules[name])
+        return
+
+    class Finder:
+        @staticmethod
+        def find_spec(module: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+            if module != name:
+                return None
+            sys.meta_path.remove(Finder)
+            spec = importlib.util.find_spec(name)
+            execute = spec.loader.exec_module
+
+            def execute_and_patch(module: types.ModuleType) -> None:
+                execute(module)
+                patch(module)
+
+            spec.loader.exec_module = execute_and_patch
+            return spec
+
+    sys.meta_path.insert(0, Finder)
 
 
 def _read_collate_functions_in_inferencers() -> None:

@@ -210,6 +210,21 @@ def test_parts_of_mmaction2_that_fail(errors, name, message, since):
     exec(FAULTS[name], dict(__name__="fault"))
 
 
+def test_mmaction2s_transforms_are_loaded_when_they_are_asked_for():
+    """They load slowly; their shims come with them."""
+    code = f"""
+import sys
+import cmac_mm
+print(*(name for name in ("mmaction.datasets", "scipy.stats") if name in sys.modules))
+{FAULTS["hue"]}
+{FAULTS["hue back"]}
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stdout.strip()
+
+
 def test_subsets_of_a_dataset_share_what_mmengine_copied_before():
     """Also with datasets that are long gone: a transform may turn out to be a dataset."""
     untouched, ours = run_untouched_and_with_compat(
