@@ -14,9 +14,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from helpers.paths import ROOT, TOOLS
+from helpers.paths import ROOT, TINY, TOOLS
 
-TINY = ROOT / "tests/helpers/tiny"
 CHECKOUT_ONLY = {
     *("quickstart.sh", "run_tests.sh", "setup_env.sh", "fuzz_loading.py", "mutations.py"),
     *("benchmark_encoding.py", "benchmark_features.py", "benchmark_loading.py"),

@@ -143,6 +143,12 @@ def train(cfg, stop_after=None, resume=False, dtype=torch.float32):
     return recorder.steps, getattr(model, "module", model).state_dict()
 
 
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+
+
 def main():
     options = json.loads(Path(sys.argv[1]).read_text())
     cfg = make_config(options.pop("shapes"), options.pop("work_dir"), options)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.media_tools import write_video
+from helpers.paths import ROOT
 from helpers.tools_in_process import run_tool
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
@@ -20,7 +21,6 @@ from cmac_mm.preparation.annotations import read_hmdb51, read_kinetics400, read_
 from cmac_mm.preparation.listing import read_entries
 from cmac_mm.utils import read_classes, read_lines
 
-ROOT = Path(__file__).parents[2]
 # Characters at which str.splitlines splits, or which str.strip cuts off, and which names may hold.
 ODD = ["\u2028", "\u2029", "\x85", "\f", "\v", "\x1c", "\x1d", "\x1e", "\x1f", "\xa0", "\u3000"]
 ODD_NAMES = [f"a{char}b.mp4" for char in ODD] + [f"{char}c.mp4" for char in ODD]

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from helpers.training import make_config, train
-from test_ranks import on_two_ranks
-from test_resume import assert_same
+from helpers.ranks import train_on_two_ranks
+from helpers.training import assert_same, make_config, train
 
 STATE = ("banks.visual.entries", "banks.audio.entries", "positives", "loss_nce.z", "list_digest")
 
@@ -50,7 +49,7 @@ def test_two_ranks_are_as_one_process(shapes, tmp_path):
         "train_dataloader.batch_size": 2,
     }
     two = {**options, "shapes": str(shapes), "work_dir": str(tmp_path / "two")}
-    ranks = on_two_ranks(two, tmp_path)
+    ranks = train_on_two_ranks(two, tmp_path)
     options["train_dataloader.batch_size"] = 4
     steps, state = train(make_config(shapes, tmp_path / "one", options), dtype=torch.float64)
     assert len(steps) == 6  # 11 videos: 4, 4, 2 + 1

@@ -9,63 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
+from helpers.brightness import train
 from helpers.media_tools import write_video
-from mmaction.registry import HOOKS, MODELS
-from mmengine.model import BaseModel
+from helpers.paths import ROOT
+from mmaction.registry import HOOKS
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
 import cmac_mm.engine.hooks.bad_sample_hook  # noqa: F401
-
-
-class MeanBrightness(BaseModel):
-    """The least that a runner can train."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, inputs: dict, data_samples: list, mode: str = "tensor") -> dict:
-        return dict(loss=(self.weight * inputs["imgs"].float().mean()).sum())
-
-
-def train(folder: Path, loop: dict, workers: int, **kwargs: object) -> None:
-    """Train on the videos of ``list.txt`` in the folder."""
-    MODELS.register_module(module=MeanBrightness, force=True)
-    dataset = dict(
-        type="AudioVisualDataset",
-        ann_file=str(folder / "list.txt"),
-        data_prefix=dict(video=str(folder)),
-        pipeline=[
-            dict(type="OpenAudioVisual"),
-            dict(type="SampleClips", duration=0.5),
-            dict(type="DecodeAudioVisual", fps=4, silence_db=-80.0),
-            dict(type="PackAudioVisual"),
-        ],
-        **kwargs,
-    )
-    runner = Runner(
-        model=dict(type="MeanBrightness"),
-        work_dir=str(folder / "work"),
-        train_dataloader=dict(
-            dataset=dict(type="RepeatDataset", times=2, dataset=dataset),
-            batch_size=2,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            sampler=dict(type="DefaultSampler", shuffle=True),
-            collate_fn=dict(type="default_collate"),
-        ),
-        train_cfg=loop,
-        optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.1)),
-        custom_hooks=[dict(type="BadSampleHook")],
-        randomness=dict(seed=0),
-        experiment_name=folder.name,  # MMEngine keeps one log for each name and second
-        default_scope="mmaction",
-    )
-    runner.train()
-    # In the garbage collection PyTorch takes 10 s to end the workers.
-    runner.train_dataloader._iterator = None
 
 
 @pytest.mark.parametrize(
@@ -120,7 +70,7 @@ def test_names_that_only_look_like_several_lines(tmp_path):
 TRAIN = """
 import sys
 from pathlib import Path
-from test_bad_sample_hook import train
+from helpers.brightness import train
 train(Path(sys.argv[1]), dict(type="EpochBasedTrainLoop", max_epochs=1), 2, time_limit=60)
 """
 
@@ -130,12 +80,11 @@ def test_training_on_bad_files_alone_stops_with_an_error(tmp_path):
     (tmp_path / "bad.mp4").write_text("no")
     write_video(tmp_path / "silent.mp4", seconds=1)
     (tmp_path / "list.txt").write_text("bad.mp4\nsilent.mp4\ngone.mp4\n")
-    tests = Path(__file__).parent
     result = subprocess.run(
         [sys.executable, "-c", TRAIN, str(tmp_path)],
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(map(str, [tests, *tests.parents[:2]])),
+            "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
             "CUDA_VISIBLE_DEVICES": "",
             "OMP_NUM_THREADS": "1",
         },

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.training import make_config, train
+from helpers.ranks import train_on_two_ranks
+from helpers.training import assert_same, make_config, train
 from mmengine.runner import Runner
-from test_ranks import on_two_ranks
-from test_resume import assert_same
 
 from cmac_mm.evaluation.functional import mean_dot_product, positive_precision
 from cmac_mm.mining import mine_positives
@@ -114,7 +113,7 @@ def test_two_ranks_mine_what_one_mines(shapes, tmp_path):
         "train_cfg.max_epochs": 2,
     }
     two = options(**others, **{"train_dataloader.batch_size": 1})
-    ranks = on_two_ranks(
+    ranks = train_on_two_ranks(
         {**two, "shapes": str(shapes), "work_dir": str(tmp_path / "two")}, tmp_path
     )
     cfg = make_config(shapes, tmp_path / "one", options(**others))

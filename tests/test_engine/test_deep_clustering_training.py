@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.training import make_config, train
+from helpers.processes import end, kill
+from helpers.ranks import train_on_two_ranks
+from helpers.training import assert_same, make_config, train
 from mmengine.runner import Runner
-from test_kill import end, kill
-from test_ranks import on_two_ranks
-from test_resume import assert_same
 
 from cmac_mm.engine.hooks import clustering_hook
 from cmac_mm.evaluation.functional.clustering_quality import normalized_mutual_information
@@ -339,7 +338,7 @@ def test_two_ranks_are_as_one_process(method, shapes, tmp_path):
         "train_dataloader.persistent_workers": True,
     }
     two = {**options, "shapes": str(shapes), "work_dir": str(tmp_path / "two")}
-    ranks = on_two_ranks(two, tmp_path)
+    ranks = train_on_two_ranks(two, tmp_path)
     options["train_dataloader.batch_size"] = 4
     steps, state = train(make_config(shapes, tmp_path / "one", options), dtype=torch.float64)
     assert len(steps) == 6  # 11 videos: 4, 4, 2 + 1

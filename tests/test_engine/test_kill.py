@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import end, kill
 
 CONFIG = """
 _base_ = ["cmac_mm::demo/cmac_sounding-shapes.py"]
@@ -52,18 +52,8 @@ def start(*args, launcher=(), **env):
     )
 
 
-def kill(process):
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-
-
 def final_state(work_dir):
     return torch.load(work_dir / "epoch_4.pth", weights_only=False)["state_dict"]
-
-
-def end(process):
-    output, _ = process.communicate()
-    return process.returncode, output
 
 
 def finish(shapes, work_dir, *options):

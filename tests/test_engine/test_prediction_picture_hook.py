@@ -3,32 +3,17 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.predictions import runner, sample
 from matplotlib.figure import Figure
 from mmaction.structures import ActionDataSample
 
 from cmac_mm.engine.hooks import PredictionPictureHook
 from cmac_mm.visualization import draw_prediction
-
-
-def runner(classes=None):
-    dataset = SimpleNamespace(metainfo={} if classes is None else dict(classes=classes))
-    model = SimpleNamespace(type="Recognizer3D")
-    return SimpleNamespace(
-        cfg=SimpleNamespace(model=model), test_dataloader=SimpleNamespace(dataset=dataset)
-    )
-
-
-def sample(row, name="a$b$.mp4", label=1):
-    fields = dict(sample_idx=row, filename=f"/videos/{name}")
-    result = ActionDataSample(metainfo=fields).set_pred_score(torch.tensor([0.1, 0.7, 0.2]))
-    return result if label is None else result.set_gt_label(label)
 
 
 @pytest.mark.parametrize("clips", [None, 3])
@@ -96,13 +81,14 @@ def test_shows_windows(tmp_path):
     )
     code = """
 import torch
-from test_prediction_picture_hook import PredictionPictureHook, runner, sample
+from helpers.predictions import runner, sample
+from cmac_mm.engine.hooks import PredictionPictureHook
 hook = PredictionPictureHook(show=True, wait_time=0.5)
 hook.before_test(runner())
 imgs = torch.zeros(1, 3, 8, 20, 30, dtype=torch.uint8)
 hook.after_test_iter(runner(), 0, dict(inputs=dict(imgs=imgs)), [sample(0)])
 """
-    path = os.pathsep.join(map(str, [ROOT, ROOT / "tests", tmp_path, Path(__file__).parent]))
+    path = f"{ROOT}:{ROOT}/tests:{tmp_path}"
     env = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "module://windows"}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True

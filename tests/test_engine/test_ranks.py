@@ -1,13 +1,8 @@
 """Two real gloo processes against one."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
-from helpers.paths import ROOT
+from helpers.ranks import train_on_two_ranks
 from helpers.training import make_config, train
 
 # Even batches; a last one of 2 + 1 on two ranks; updates every other step.
@@ -16,18 +11,6 @@ CASES = {
     "uneven": {"batch": 4, "videos": 7, "train_cfg.max_epochs": 10},
     "accumulated": {"optim_wrapper.accumulative_counts": 2},
 }
-
-
-def on_two_ranks(options, folder):
-    """Steps and final state of each of two ranks."""
-    (folder / "options.json").write_text(json.dumps(options))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [ROOT / "tests/helpers/training.py", folder / "options.json", folder / "rank"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [str(part) for part in command]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +31,7 @@ def test_same_losses_and_queues_as_one_process(case, shapes, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(lines))
     options["train_dataloader.dataset.ann_file"] = str(tmp_path / "list.txt")
     two = {**options, "train_dataloader.batch_size": batch // 2, "shapes": str(shapes)}
-    ranks = on_two_ranks({**two, "work_dir": str(tmp_path / "two")}, tmp_path)
+    ranks = train_on_two_ranks({**two, "work_dir": str(tmp_path / "two")}, tmp_path)
 
     options["train_dataloader.batch_size"] = batch
     cfg = make_config(shapes, tmp_path / "one", options)

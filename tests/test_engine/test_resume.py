@@ -1,14 +1,8 @@
 import pytest
 import torch
-from helpers.training import train
+from helpers.training import assert_same, train
 
 from cmac_mm.utils import latest_checkpoint
-
-
-def assert_same(first, second):
-    assert first.keys() == second.keys()
-    for key, value in first.items():
-        assert torch.equal(value, second[key]), key
 
 
 @pytest.mark.parametrize("options", [{}, {"optim_wrapper.accumulative_counts": 2}])

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.paths import ROOT
+from helpers.paths import ROOT, TINY
 from mmengine.runner import Runner
 
 from cmac_mm.utils import load_config
 from cmac_mm.utils.lock import unlock_work_dir
 
-TINY = ROOT / "tests/helpers/tiny"
 _count = itertools.count()
 
 

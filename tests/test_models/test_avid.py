@@ -6,13 +6,12 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.batches import make_batch, slice_batch, total
+from helpers.ranks import on_two_ranks
 from mmaction.registry import MODELS
-from mmaction.structures import ActionDataSample
 
 import cmac_mm
 from cmac_mm.utils import load_weights
-
-from .test_distributed import _on_two_ranks, _slice
 
 TEMPERATURE = 0.3
 
@@ -40,26 +39,6 @@ def build(num_videos=20, **kwargs):
         )
     )
     return model
-
-
-def make_batch(rows, seed=0, global_batch_size=None):
-    generator = torch.Generator().manual_seed(seed)
-    size = len(rows)
-    inputs = dict(
-        imgs=torch.randn(size, 3, 4, 32, 32, generator=generator),
-        audio=torch.randn(size, 1, 33, 20, generator=generator),
-    )
-    samples = []
-    for position, row in enumerate(rows):
-        meta = dict(sample_idx=row, sample_seed=1000 * seed + position)
-        if global_batch_size:
-            meta["global_batch_size"] = global_batch_size
-        samples.append(ActionDataSample(metainfo=meta))
-    return inputs, samples
-
-
-def total(losses):
-    return sum(value for key, value in losses.items() if "loss" in key)
 
 
 def nce(x, positives, negatives, z):
@@ -353,13 +332,13 @@ def _step_on_rank(rank):
     losses = []
     for seed in range(2):
         batch = make_batch(ROWS, seed, global_batch_size=5)
-        part = _slice(batch, 3 * rank, 3 + 2 * rank)
+        part = slice_batch(batch, 3 * rank, 3 + 2 * rank)
         losses.append(total(model(*part, mode="loss")).detach())
     return dict(losses=torch.stack(losses), state=model.state_dict())
 
 
 def test_two_ranks_are_as_one(tmp_path):
-    ranks = _on_two_ranks(_step_on_rank, tmp_path)
+    ranks = on_two_ranks(_step_on_rank, tmp_path)
     one = _step_on_one()
     # As DistributedDataParallel averages over ranks.
     torch.testing.assert_close((ranks[0]["losses"] + ranks[1]["losses"]) / 2, one["losses"])

@@ -2,15 +2,13 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.batches import make_batch, total
+from helpers.clusters import K, N, start
 from mmaction.registry import MODELS
 
-from .test_avid import make_batch, total
-
-K, N = 5, 12
 BOTH = ("visual", "audio")
 PRESETS = {
     "sdc": dict(visual=["visual"], audio=["audio"]),
@@ -55,19 +53,6 @@ def build(supervision, seed=0, **kwargs):
     )
     model.init_weights()
     return model
-
-
-def start(model, number=0, seed=7, num_videos=N):
-    """Bind a list and begin a round with random clusters; the last video has none."""
-    rng = np.random.default_rng(number)
-    if model.num_videos != num_videos:
-        model.bind_list(num_videos, bytes(range(32)), seed=0)
-    labels = {s: rng.integers(K, size=num_videos, dtype=np.int32) for s in model.sources}
-    for part in labels.values():
-        part[-1] = -1
-    centroids = {s: rng.normal(size=(K, 3 + i)) for i, s in enumerate(model.sources)}
-    reset = model.begin_round(number, labels, centroids, seed)
-    return labels, reset
 
 
 def logits(model, encoder, source, inputs):

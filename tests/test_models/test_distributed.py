@@ -1,40 +1,16 @@
 """Two real gloo processes against one: same keys, same queue, same gradients."""
 
 import copy
-import gc
 from functools import partial
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from helpers.batches import slice_batch, total
+from helpers.cmac_models import build, make_batch
+from helpers.ranks import on_two_ranks
 from mmengine import dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-
-from .test_cmac import build, make_batch, total
-
-
-def _slice(batch, start, stop):
-    inputs, samples = batch
-    return {key: x[start:stop] for key, x in inputs.items()}, samples[start:stop]
-
-
-def _run(rank, world_size, init_file, function, out_file):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{init_file}", rank=rank, world_size=world_size
-    )
-    torch.save(function(rank), f"{out_file}{rank}")
-    gc.collect()  # a model's wrapper holds the group, and sits in reference cycles
-    torch.distributed.barrier()  # nobody leaves while the other still needs it
-    torch.distributed.destroy_process_group()
-
-
-def _on_two_ranks(function, tmp_path):
-    """What `function(rank)` returns on each of two ranks."""
-    args = (2, tmp_path / "init", function, tmp_path / "out")
-    mp.spawn(_run, args, nprocs=2)
-    return [torch.load(f"{tmp_path / 'out'}{rank}", weights_only=True) for rank in (0, 1)]
 
 
 def _moco_step(rank):
@@ -43,7 +19,7 @@ def _moco_step(rank):
     state = copy.deepcopy(model.state_dict())
     model.load_state_dict(state)
     model.training = True  # enqueue, with batch norm in eval mode: comparable to one process
-    losses = model(*_slice(make_batch(6), 3 * rank, 3 * rank + 3), mode="loss")
+    losses = model(*slice_batch(make_batch(6), 3 * rank, 3 * rank + 3), mode="loss")
     queue = model.queues["visual"]
     return dict(
         keys=queue.keys, rows=queue.sample_idx, pointer=queue.pointer, loss=total(losses).detach()
@@ -51,7 +27,7 @@ def _moco_step(rank):
 
 
 def test_queue_holds_the_keys_of_all_ranks_in_order(tmp_path):
-    ranks = _on_two_ranks(_moco_step, tmp_path)
+    ranks = on_two_ranks(_moco_step, tmp_path)
     model = build(attention=False).eval()
     model.training = True
     loss = total(model(*make_batch(6), mode="loss"))
@@ -88,7 +64,7 @@ def _shuffled_keys(rank):
 
 def test_shuffled_batch_norm(tmp_path):
     """Each rank normalises over a shuffled share, and still gets the keys of its own batch."""
-    ranks = _on_two_ranks(_shuffled_keys, tmp_path)
+    ranks = on_two_ranks(_shuffled_keys, tmp_path)
     audio = make_batch(8)[0]["audio"]
     seen = torch.cat([rank["seen"] for rank in ranks])
     order = [next(i for i in range(8) if torch.equal(audio[i], x)) for x in seen]
@@ -108,7 +84,7 @@ def test_shuffled_batch_norm(tmp_path):
 
 def _queue_free_gradient(rank):
     model = build(dict(in_batch_negatives=True), False, queue_size=0).eval()
-    total(model(*_slice(make_batch(6), 3 * rank, 3 * rank + 3), mode="loss")).backward()
+    total(model(*slice_batch(make_batch(6), 3 * rank, 3 * rank + 3), mode="loss")).backward()
     gradients = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -118,7 +94,7 @@ def _queue_free_gradient(rank):
 
 
 def test_queue_free_gradients_are_those_of_one_process(tmp_path):
-    ranks = _on_two_ranks(_queue_free_gradient, tmp_path)
+    ranks = on_two_ranks(_queue_free_gradient, tmp_path)
     model = build(dict(in_batch_negatives=True), False, queue_size=0).eval()
     total(model(*make_batch(6), mode="loss")).backward()
     expected = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
@@ -138,7 +114,7 @@ def _train_wrapped(rank, options, find_unused_parameters):
     )
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.01))
     for step in range(3):
-        inputs, samples = _slice(make_batch(6, seed=step), 3 * rank, 3 * rank + 3)
+        inputs, samples = slice_batch(make_batch(6, seed=step), 3 * rank, 3 * rank + 3)
         logs = wrapped.train_step(dict(inputs=inputs, data_samples=samples), optimizer)
     state = {key: value for key, value in model.state_dict().items() if "running" not in key}
     return dict(loss=logs["loss"].detach(), state=state)
@@ -154,7 +130,7 @@ def test_ranks_stay_equal_in_training(options, find_unused_parameters, tmp_path)
     function = partial(
         _train_wrapped, options=options, find_unused_parameters=find_unused_parameters
     )
-    first, second = _on_two_ranks(function, tmp_path)
+    first, second = on_two_ranks(function, tmp_path)
     assert first["loss"].isfinite() and second["loss"].isfinite()
     for key, value in first["state"].items():
         if "num_batches" not in key:

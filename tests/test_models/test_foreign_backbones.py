@@ -4,15 +4,14 @@ import copy
 
 import pytest
 import torch
+from helpers.batches import make_batch
+from helpers.clusters import K, start
 from mmaction.registry import MODELS
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
 
 import cmac_mm  # noqa: F401
 from cmac_mm.models.feature_map import run_encoder
-
-from .test_avid import make_batch
-from .test_deep_clustering import K, start
 
 SMALL_RESNET = dict(pretrained=None, base_channels=8, depth=18)
 SMALL_VIT = dict(img_size=32, embed_dims=16, depth=1, num_heads=2, num_frames=8)

@@ -313,7 +313,7 @@ def test_a_killed_run_is_completed_by_the_same_call(tmp_path, monkeypatch):
     command = [sys.executable, str(TOOL), str(tmp_path / "set"), "--num-train", "64"]
     command += ["--num-test", "8", "--seed", "3", "--num-bad", "0", "--workers", "2"]
     sheet = ["--sheet", str(tmp_path / "sheet.png")]
-    env = {**os.environ, "PYTHONPATH": str(TOOL.parents[2])}
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def made():
         return len(list((tmp_path / "set").glob("videos/*/*.mp4")))

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.paths import ROOT
+from helpers.paths import ROOT, TINY
 
-TINY = ROOT / "tests/helpers/tiny"
 CONFIG = f"""
 _base_ = [{str(TINY / "tiny_config.py")!r}]
 custom_imports = dict(imports=["cmac_mm", "tiny", "slow"], allow_failed_imports=False)

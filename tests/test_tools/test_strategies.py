@@ -4,7 +4,8 @@ import shutil
 
 import pytest
 import torch
-from test_train_and_test import ROOT, TINY, run
+from helpers.paths import ROOT, TINY
+from helpers.processes import run
 
 CONFIG = f"""
 _base_ = [{str(TINY / "tiny_config.py")!r}]

@@ -3,44 +3,15 @@
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.paths import ROOT, TOOLS
+from helpers.paths import ROOT, TINY, TOOLS
+from helpers.processes import run, run_tool
 from helpers.tools_in_process import load_tool
 from mmengine.config import Config
-
-TINY = ROOT / "tests/helpers/tiny"
-
-
-def run(*command, cwd, **env):
-    """Run a command on CPU with the tiny model importable; returns its output."""
-    paths = [str(ROOT), str(TINY)]
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-        **env,
-    }
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    return result.returncode, result.stdout
-
-
-def run_tool(name, *args, cwd, **env):
-    return run(sys.executable, TOOLS / name, *args, cwd=cwd, **env)
 
 
 @pytest.fixture(scope="module")

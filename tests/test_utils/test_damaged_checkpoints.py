@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from helpers.paths import ROOT
+from helpers.paths import TINY
 from helpers.tools_in_process import TOOLS, run_tool
 from mmengine.logging import MMLogger
 from mmengine.runner import load_checkpoint as mmengine_load
@@ -23,8 +23,6 @@ from torch import nn
 from cmac_mm.apis import convert_checkpoint, init_model
 from cmac_mm.models import PretrainedEncoder
 from cmac_mm.utils import latest_checkpoint, load_checkpoint, load_weights
-
-TINY = ROOT / "tests/helpers/tiny"
 
 
 def make_module():

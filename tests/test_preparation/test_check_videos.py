@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.media_tools import RATE, write_video
+from helpers.nasty_files import EXPECTED, OK
 from helpers.paths import ROOT
-from test_nasty_files import EXPECTED, OK
 
 from cmac_mm.datasets import AudioVisualDataset, MediaFile
 from cmac_mm.datasets.av_reader import read_sound
@@ -241,8 +241,7 @@ def test_the_tool_killed_and_called_again(media_dir, tmp_path):
     (tmp_path / "list.txt").write_text("".join(f"{name} 0\n" for name in names))
     command = [sys.executable, "-W", "ignore", str(TOOL), str(tmp_path / "list.txt")]
     command += [str(tmp_path / "good.txt"), "--need", "picture", "--workers", "1", "--full"]
-    root = TOOL.parents[2]
-    options = dict(cwd=root, env={**os.environ, "PYTHONPATH": str(root)}, text=True)
+    options = dict(cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
     partial = tmp_path / "good.csv.part"
     deadline = time.monotonic() + 120

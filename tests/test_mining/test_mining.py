@@ -3,10 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.ranks import on_two_ranks
 
 from cmac_mm.mining.agreement import mine_positives, mine_positives_on_all_ranks
-
-from .test_distributed import _on_two_ranks
 
 MODES = {
     "min": min,
@@ -123,7 +122,7 @@ def _mine_on_rank(rank):
 
 def test_two_ranks_find_what_one_finds(tmp_path):
     expected = mine_positives(*random_banks(51), num_positives=4)
-    for found in _on_two_ranks(_mine_on_rank, tmp_path):
+    for found in on_two_ranks(_mine_on_rank, tmp_path):
         assert torch.equal(found, expected)
     assert torch.equal(_mine_on_rank(0), expected)
 

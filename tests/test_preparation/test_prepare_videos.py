@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from helpers.little_room import with_room_for
 from helpers.media_tools import all_frames, all_sound, write_video
+from helpers.synchrony import check, moments
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
-from test_synchrony import check, moments
 
 from cmac_mm.datasets import MediaError
 from cmac_mm.preparation import EncodeSettings, encode_video, prepare_videos
