@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from helpers.made_media import make_media
 from helpers.paths import MEDIA
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be what the tests start.
@@ -22,3 +23,13 @@ def media_dir() -> Path:
     if not MEDIA.is_dir():
         pytest.skip(f"real media files are not at {MEDIA}")
     return MEDIA.resolve()
+
+
+@pytest.fixture(scope="session")
+def clips_dir(tmp_path_factory) -> Path:
+    """Folder of ordinary clips: the real media files where they are, else small ones made now."""
+    if MEDIA.is_dir():
+        return MEDIA.resolve()
+    folder = tmp_path_factory.mktemp("media")
+    make_media(folder)
+    return folder

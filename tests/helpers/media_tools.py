@@ -32,6 +32,7 @@ def write_video(
     codecs: tuple[str, str] | None = None,
     gop: int = 12,
     noise: np.random.Generator | None = None,
+    picture: Callable[[int], np.ndarray] | None = None,
     video_options: dict[str, str] | None = None,
 ) -> list[float]:
     """Write a video whose picture ``k`` has brightness by ``k``; returns the flashes' times.
@@ -39,7 +40,8 @@ def write_video(
     The first picture is at ``start`` seconds (to the frame) of the container's clock, the sound
     begins at ``audio_start`` (``start``, if None). In a flash the picture is white for one frame,
     and a click of 1 ms sounds at the very moment it appears. ``sound`` (channels, samples at
-    48 kHz) replaces the clicks, ``noise`` the picture.
+    48 kHz) replaces the clicks, ``noise`` or what ``picture`` returns for its number the
+    picture.
     """
     fps = Fraction(fps)
     start = float(round(start * fps) / fps)
@@ -70,6 +72,8 @@ def write_video(
             image = np.full((size[1], size[0], 3), level, np.uint8)
             if noise is not None:
                 image = noise.integers(0, 256, image.shape, np.uint8)
+            if picture is not None:
+                image = picture(k)
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = k + round(start * fps)
             frame.time_base = 1 / fps
