@@ -148,7 +148,11 @@ def test_memory_and_handles_of_a_worker_stay_flat(media_dir, tmp_path, length):
     assert late - early < 20, (early, middle, late)
     # Whatever the length: what grows with every clip would show in 10,000 of them.
     assert late - middle < 10, (early, middle, late)
-    assert {one["handles"] for one in seen[tenth:]} == {seen[-1]["handles"]}
+    # Tensors on their way to the main process hold handles for a moment; a leak would stay.
+    handles = [one["handles"] for one in seen]
+    parts = [handles[first : first + tenth] for first in range(tenth, length - tenth + 1, tenth)]
+    assert {min(part) for part in parts} == {min(handles[tenth:])}, parts
+    assert max(handles) <= min(handles[tenth:]) + 8, parts
 
 
 def test_labels_travel_by_value():
