@@ -188,7 +188,7 @@ def _is_pickle(file: BinaryIO) -> bool:
     file.seek(0)
     try:
         return sum(1 for _ in pickletools.genops(file)) > 1
-    except Exception:
+    except Exception:  # whatever bytes that are no pickle lead to: then it is none
         return False
 
 
