@@ -55,6 +55,7 @@ class FeatureExtractor(BaseModel):
     Args:
         backbone (dict): Any backbone, see :func:`run_encoder`.
         modality (str): ``'visual'`` (reads the input ``imgs``) or ``'audio'`` (reads ``audio``).
+            Default: ``'visual'``.
         pooling (str): How a feature map becomes a vector, see :func:`pool_feature_map`.
             Default: ``'avg'``.
         normalize_clips (bool): Scale each clip's feature to unit length (before averaging).

@@ -56,8 +56,9 @@ class PackAudioVisual(BaseTransform):
 
     Args:
         meta_keys (Sequence[str]): Keys of the results to keep as meta information, where present.
-            Defaults to the sample's row and file, the spans of its clips in seconds, how its
-            pictures were scaled, cropped and flipped, and what the sampler said of it.
+            Defaults to ``META_KEYS``: the sample's row and file, the spans of its clips in
+            seconds, how its pictures were scaled, cropped and flipped, and what the sampler said
+            of it.
 
     Raises:
         ValueError: There are neither pictures nor sound, the pictures are not full clips, or there

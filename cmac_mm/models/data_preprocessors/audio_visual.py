@@ -18,8 +18,10 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
     Pictures travel as uint8, a quarter of their size as float32.
 
     Args:
-        mean (Sequence[float]): Mean of red, green and blue on the scale 0 to 255.
-        std (Sequence[float]): Standard deviation on the same scale.
+        mean (Sequence[float]): Mean of red, green and blue on the scale 0 to 255. Default:
+            (123.675, 116.28, 103.53).
+        std (Sequence[float]): Standard deviation on the same scale. Default:
+            (58.395, 57.12, 57.375).
         audio_mean (float): Mean of the log-mel spectrogram. Default: 0.
         audio_std (float): Its standard deviation. Default: 1.
         color_jitter (dict, optional): Arguments of ``torchvision.transforms.v2.ColorJitter``:

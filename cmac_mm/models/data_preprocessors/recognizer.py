@@ -9,9 +9,10 @@ _NUM_AXES = {"imgs": 5, "audio": 4}
 
 @MODELS.register_module()
 class RecognizerDataPreprocessor(AudioVisualDataPreprocessor):
-    """The same for one modality, as ``Recognizer3D`` and ``RecognizerAudio`` take it.
+    """Moves one modality to the device, as ``Recognizer3D`` and ``RecognizerAudio`` take it.
 
-    They expect one tensor with an axis of clips: `(B, N, 3, T, H, W)` or `(B, N, 1, F, T)`.
+    Like :class:`AudioVisualDataPreprocessor`, whose arguments it has. The recognizers expect one
+    tensor with an axis of clips: `(B, N, 3, T, H, W)` or `(B, N, 1, F, T)`.
     """
 
     def forward(self, data: dict, training: bool = False) -> dict:
