@@ -21,9 +21,7 @@ def registered(name, package=""):
     """Our classes in one registry by name; only those of a package such as ``'models.heads'``."""
     part = getattr(registry, name)
     part.import_from_location()
+    # MMEngine looks for initialisers in its own registry
+    found = {**part.parent.module_dict, **part.module_dict}
     home = f"cmac_mm.{package}"
-    return {
-        key: found
-        for key, found in sorted(part.module_dict.items())
-        if f"{found.__module__}.".startswith(home)
-    }
+    return {k: cls for k, cls in sorted(found.items()) if f"{cls.__module__}.".startswith(home)}

@@ -5,8 +5,10 @@ import re
 from ast import literal_eval
 
 import pytest
+from helpers.paths import ROOT
 from helpers.registered import REGISTRIES, registered
 
+PACKAGE = ROOT / "cmac_mm"
 CLASSES = [found for name in REGISTRIES for found in registered(name).values()]
 ENTRY = re.compile(r"(\*{0,2}\w+)(?: \((.+?)\))?: (.*)")
 EMPTY = inspect.Parameter.empty
@@ -36,7 +38,7 @@ def parameters(cls):
 
 
 def readings(text):
-    """The values that the words behind 'Defaults to' may mean: '240, 10 ms.' is 240 or (240, 10)."""
+    """The values that the words behind 'Defaults to' may mean: '240, 10 ms.' is 240 or a tuple."""
     text = text.strip().strip("`")
     values = []
     for cut in re.finditer(r"`*(?=[ ,:;]|\.(?: |$)|$)", text):
@@ -103,3 +105,11 @@ def test_docstring(cls):
             assert is_stated(default, kind, text, constants), (
                 f"{name}: the default is {default!r}: {text}"
             )
+
+
+def test_no_registry_is_overlooked():
+    """What is decorated is what the tests of this folder look at."""
+    sources = [path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")]
+    used = set(re.findall(r"^@(\w+)\.register_module", "\n".join(sources), re.MULTILINE))
+    assert used == set(REGISTRIES), "see REGISTRIES in tests/helpers/registered.py"
+    assert len(CLASSES) == sum(source.count(".register_module()\nclass ") for source in sources)

@@ -14,17 +14,19 @@ _BY_CLIP = ("crop_quadruple", "crop_bbox", "flip", "flip_direction", "scale_fact
 class PerClip(BaseTransform):
     """Apply MMAction2's visual transforms to each clip of a sample on its own.
 
-    MMAction2 draws once a sample, so all its clips are cropped and flipped alike; inside this
-    wrapper each clip has its own draw. With more than one clip, ``crop_quadruple``, ``crop_bbox``,
-    ``flip``, ``flip_direction`` and ``scale_factor`` become lists with one entry a clip; the size
-    must come out the same for all.
+    Reads ``imgs``, ``num_clips`` and ``clip_len``; changes ``imgs`` and what the transforms say of
+    them, such as ``img_shape``. MMAction2 draws once a sample, so all its clips are cropped and
+    flipped alike; inside this wrapper each clip has its own draw. With more than one clip,
+    ``crop_quadruple``, ``crop_bbox``, ``flip``, ``flip_direction`` and ``scale_factor`` become
+    lists with one entry a clip; the size must come out the same for all.
 
     Args:
         transforms (list[dict]): Configs of transforms that change ``imgs``, such as
             ``RandomResizedCrop``, ``RandomCrop``, ``Resize``, ``Flip``.
 
     Raises:
-        ValueError: The transforms give the clips different sizes or numbers of pictures.
+        ValueError: The pictures are not full clips, or the transforms give the clips different
+            sizes or numbers of pictures.
     """
 
     def __init__(self, transforms: list[dict]) -> None:
@@ -35,6 +37,10 @@ class PerClip(BaseTransform):
         num_clips, clip_len = results["num_clips"], results["clip_len"]
         if num_clips == 1:
             return self.transforms(results)
+        if len(results["imgs"]) != num_clips * clip_len:
+            raise ValueError(
+                f"PerClip: {len(results['imgs'])} pictures are not {num_clips} clips of {clip_len}"
+            )
         done = []
         for i in range(num_clips):
             clip = {**results, "num_clips": 1}

@@ -57,7 +57,17 @@ class MultiStageAccuracy(BaseMetric):
 
         Returns:
             dict[str, float]: Shares in [0, 1].
+
+        Raises:
+            ValueError: If there are no samples, or they differ in their number of stages.
         """
+        if not results:
+            raise ValueError("MultiStageAccuracy: no samples to judge, the test gave none")
+        stages = sorted({len(clips) for _, clips, _ in results})
+        if len(stages) > 1:
+            raise ValueError(
+                f"MultiStageAccuracy: samples differ in their number of stages: {stages}"
+            )
         unique = {row: hits for row, *hits in results}
         metrics = {}
         for level, kind in enumerate(("clip", "video")):

@@ -24,6 +24,22 @@ class VideoAccuracy(AccMetric):
     def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
         super().__init__("top_k_accuracy", collect_device=collect_device, prefix=prefix)
 
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Compute the metrics.
+
+        Args:
+            results (list[dict]): ``pred`` and ``label`` of each video, of all ranks.
+
+        Returns:
+            dict[str, float]: As of :meth:`calculate`.
+
+        Raises:
+            ValueError: If there are no samples, or :meth:`calculate` refuses them.
+        """
+        if not results:
+            raise ValueError("VideoAccuracy: no samples to judge, the test gave none")
+        return super().compute_metrics(results)
+
     def calculate(self, preds: list[np.ndarray], labels: list[int]) -> dict[str, float]:
         """Compute the metrics.
 
@@ -35,8 +51,12 @@ class VideoAccuracy(AccMetric):
             dict[str, float]: ``top1``, ``top5`` (with more than five classes), ``mean_class``.
 
         Raises:
-            ValueError: If a label is not one of the classes, or a score is not finite.
+            ValueError: If a label is not one of the classes, a score is not finite, or videos
+                differ in their number of scores.
         """
+        lengths = sorted({len(pred) for pred in preds})
+        if len(lengths) > 1:
+            raise ValueError(f"videos differ in their number of scores, one a class: {lengths}")
         scores, classes = np.stack(preds), np.asarray(labels)
         num_videos, num_classes = scores.shape
         if classes.max() >= num_classes:

@@ -108,7 +108,8 @@ class R2Plus1D(BaseModule):
                     with max-pool, one batch norm after the sum
     ==============  ==========================================  ==============================
 
-    With the default strides a `(B, 3, 32, 128, 128)` clip gives a `(B, 512, 4, 8, 8)` map.
+    With the default strides a `(B, 3, 32, 128, 128)` clip gives a `(B, 512, 4, 8, 8)` map, half as
+    high and wide with ``avid``.
 
     Args:
         variant (str): ``'torchvision'``, ``'caffe2'`` or ``'avid'``. Default: ``'torchvision'``.
