@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("source", type=Path, help="list of videos (a path a line), or a folder")
     parser.add_argument("--out", type=Path, required=True, help="folder for the features")
     parser.add_argument(
-        "--data-prefix", type=Path, help="folder that paths in a list are relative to (none)"
+        "--prefix", type=Path, help="folder that paths in a list are relative to (none)"
     )
     parser.add_argument(
         "--modality",
@@ -44,7 +44,7 @@ def parse_args() -> argparse.Namespace:
         help="encoders; the features of two stand side by side (visual)",
     )
     parser.add_argument(
-        "--prefix",
+        "--encoder-prefix",
         help="what the encoder's keys in the checkpoint start with, '' for a plain state dict "
         "(default: visual_backbone. or audio_backbone., as pretraining writes them)",
     )
@@ -76,8 +76,8 @@ def parse_args() -> argparse.Namespace:
         value = getattr(args, name)
         if value is not None and value <= 0:
             parser.error(f"--{name.replace('_', '-')} must be positive")
-    if args.prefix is not None and len(args.modality) > 1:
-        parser.error("--prefix names one encoder: give one --modality")
+    if args.encoder_prefix is not None and len(args.modality) > 1:
+        parser.error("--encoder-prefix names one encoder: give one --modality")
     if args.stride is None and args.stride_frames is None:
         args.stride_frames = 16
     args.modality = sorted(set(args.modality), reverse=True)  # visual first
@@ -114,7 +114,7 @@ from cmac_mm.version import FRONT_END_VERSION, __version__
 def find_videos(args: argparse.Namespace) -> dict[str, str]:
     """Paths by name, which is the file's without its suffix."""
     videos: dict[str, str] = {}
-    for entry in read_entries(args.source, args.data_prefix):
+    for entry in read_entries(args.source, args.prefix):
         name = entry.path.stem
         if videos.get(name, str(entry.path)) != str(entry.path):
             raise ValueError(
@@ -143,7 +143,7 @@ def check_settings(cfg: Config, args: argparse.Namespace) -> str:
         pipeline=pipeline,
         named_files=named_files(pipeline),
         modality=args.modality,
-        prefix=args.prefix,
+        prefix=args.encoder_prefix,
         stride=args.stride,
         stride_frames=args.stride_frames,
         layout="csv" if args.layout == "csv" else "npy",
@@ -216,7 +216,7 @@ def extract(
 ) -> dict[str, str]:
     """Write the features of all videos; returns what was wrong with the others."""
     encoders = {
-        modality: build_encoder(cfg, args.checkpoint, modality, args.prefix).to(args.device)
+        modality: build_encoder(cfg, args.checkpoint, modality, args.encoder_prefix).to(args.device)
         for modality in args.modality
     }
     names, failed = list(videos), {}

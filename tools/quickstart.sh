@@ -27,5 +27,5 @@ if [ ! -f "$last" ]; then
 fi
 
 step "evaluating"
-"$python" tools/evaluate_demo.py "$config" "$last"
+"$python" tools/evaluate.py "$config" "$last" --work-dir "$work_dir"
 echo "quickstart: $((SECONDS - start)) s in total; logs, checkpoints and pictures are in $work_dir"

@@ -5,7 +5,7 @@ import functools
 import os
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, DictAction
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,12 +52,30 @@ if __name__ == "__main__":
 
 from mmengine.runner import Runner
 
+from cmac_mm.engine.hooks.common import bare_model
 from cmac_mm.utils import load_config, setup_launcher, shut_down
+
+
+def check_test_part(cfg: Config, name: str) -> None:
+    """Say what to use instead where a config has no test part.
+
+    Raises:
+        ValueError: If it lacks a loader, a loop or a metric.
+    """
+    parts = ("test_dataloader", "test_cfg", "test_evaluator")
+    lacking = [part for part in parts if not cfg.get(part)]
+    if not lacking:
+        return
+    advice = f"add {', '.join(lacking)} to it"
+    if cfg.get("evaluation"):
+        advice = f"use tools/evaluate.py {name} CHECKPOINT"
+    raise ValueError(f"{name} has no test part: {advice}")
 
 
 def main(args: argparse.Namespace) -> None:
     """Test as the command line says."""
     cfg = load_config(args.config, args.cfg_options)
+    check_test_part(cfg, args.config)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
@@ -80,7 +98,12 @@ def main(args: argparse.Namespace) -> None:
     cfg.merge_from_dict({"env_cfg.cudnn_benchmark": False})
     setup_launcher(cfg, args.launcher)
     cfg.resume, cfg.load_from = False, args.checkpoint
+    encoder_alone = cfg.model.type == "FeatureExtractor"
+    if encoder_alone:  # which is one part of what the checkpoint holds
+        cfg.load_from = None
     runner = Runner.from_cfg(cfg)
+    if encoder_alone:
+        bare_model(runner).load_encoder(args.checkpoint)
     # A network that kept some of its random weights would still give metrics.
     runner.load_checkpoint = functools.partial(runner.load_checkpoint, strict=True)
     runner.test()

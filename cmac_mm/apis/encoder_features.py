@@ -8,6 +8,7 @@ from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.runner import set_random_seed
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from ..features import cached_features
 from .inference import init_model
@@ -21,6 +22,7 @@ def encoder_features(
     prefix: str | None = None,
     seed: int = 0,
     by_content: bool = False,
+    dataset: Dataset | None = None,
 ) -> dict[str, Tensor]:
     """Features of all samples of a config's test data, from disk where they are there.
 
@@ -32,6 +34,8 @@ def encoder_features(
         prefix (str, optional): See :meth:`FeatureExtractor.load_encoder`. Defaults to None.
         seed (int): Seed of random weights. Defaults to 0.
         by_content (bool): See :func:`cached_features`. Defaults to False.
+        dataset (Dataset, optional): The test data, where it has been built already. Defaults to
+            None: it is built.
 
     Returns:
         dict[str, Tensor]: The field, ``sample_idx`` and ``label``, in the order of the data set.
@@ -53,4 +57,5 @@ def encoder_features(
         dict(model=cfg.model),
         fields=[field],
         by_content=by_content,
+        dataset=dataset,
     )

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import NamedTuple
 
 _NO_CHECKPOINT = "random weights"
+_CHANCE = "chance"
 # What a full evaluation consists of: (parts, name of a part).
 _PARTS = {
     **{
@@ -23,7 +24,10 @@ _PARTS = {
         for kind in ("linear", "svm", "finetune")
     },
 }
-_HEADLINES = ("top1", "R@1", "best_video_top1")
+_HEADLINES = (
+    *("top1", "R@1", "best_video_top1"),
+    *("visual retrieval R@1", "audio retrieval R@1"),
+)
 
 
 class PaperResult(NamedTuple):
@@ -108,7 +112,8 @@ class Report:
     """A table of results.
 
     Attributes:
-        checkpoints (dict[str, str]): Columns: short name and full path.
+        checkpoints (dict[str, str]): Columns: name, and path of the checkpoint or checkpoints; for
+            chance and random weights the name again.
         rows (dict[RowKey, dict[str, Cell]]): By row, by short name; what was not evaluated is
             missing.
         notes (list[str]): What one must know to read it.
@@ -123,9 +128,13 @@ def build_report(results: Sequence[dict]) -> Report:
     """Sort results into rows and columns.
 
     A row is a benchmark, a protocol and a metric; results of different protocols never meet. A
-    result without ``protocol`` has that of its config's name. A column is a checkpoint. In a cell,
+    result without ``protocol`` has that of its config's name. A column is a checkpoint, or all
+    results with the same ``column``: a method, of which there is a checkpoint a seed. In a cell,
     splits or folds are averaged, then seeds: the first runs of all splits make the first seed's
-    figure, and so on. Of several results for the same split and seed the newest counts.
+    figure, and so on. Of several results for the same checkpoint, split and seed the newest counts.
+
+    A result's ``chance`` has a column of its own. Its ``untrained`` goes to that of random weights;
+    of several for the same seed the first counts.
 
     Args:
         results (Sequence[dict]): As :func:`load_results` gives them, oldest first.
@@ -134,22 +143,36 @@ def build_report(results: Sequence[dict]) -> Report:
         Report: The table, with a row for each figure of the papers too.
 
     Raises:
-        ValueError: If there are no results.
+        ValueError: If there are no results, or a ``column`` has a seed twice, from two checkpoints.
     """
     if not results:
         raise ValueError("no results: expected files that an evaluation wrote")
-    paths = [_path(result) for result in results]
-    names = _short_names(paths)
-    report = Report({names[path]: path for path in sorted(set(paths))}, {})
+    columns, report = _columns(results)
 
-    # figures[row][column][split][seed]
+    # figures[row][column][split][seed], and the checkpoints they are of.
     figures: dict = {}
-    for path, result in zip(paths, results, strict=True):
+    sources: dict = {}
+    for column, result in zip(columns, results, strict=True):
         protocol = result.get("protocol") or Path(str(result.get("config", "unknown"))).stem
         for metric, split, seed, value in _figures(result):
             row = RowKey(result["benchmark"], protocol, metric)
-            splits = figures.setdefault(row, {}).setdefault(names[path], {})
+            splits = figures.setdefault(row, {}).setdefault(column, {})
             splits.setdefault(split, {})[seed] = 100 * value
+            source = sources.setdefault((row, column, split, seed), result["checkpoint"])
+            if source != result["checkpoint"]:
+                raise ValueError(
+                    f"{column} has seed {seed} of {row.benchmark} twice, from {source} and from "
+                    f"{result['checkpoint']}"
+                )
+        seed = result.get("seed")
+        for name, part, seed_of_it in (
+            (_CHANCE, "chance", None),
+            (_NO_CHECKPOINT, "untrained", seed),
+        ):
+            for metric, value in result.get(part, {}).items():
+                row = RowKey(result["benchmark"], protocol, metric)
+                splits = figures.setdefault(row, {}).setdefault(name, {})
+                splits.setdefault(result.get("split"), {}).setdefault(seed_of_it, 100 * value)
 
     published = [RowKey(*figure[:3]) for figure in paper_results()]
     for row in _in_order([*published, *figures], published):
@@ -158,6 +181,28 @@ def build_report(results: Sequence[dict]) -> Report:
             for column, splits in figures.get(row, {}).items()
         }
     return report
+
+
+def _columns(results: Sequence[dict]) -> tuple[list[str], Report]:
+    """The column of each result, and a report that has no rows yet."""
+    paths = [_path(result) for result in results]
+    named = [result.get("column") for result in results]
+    alone = [p for p, name in zip(paths, named, strict=True) if name is None]
+    short = _short_names([path for path in alone if path != _NO_CHECKPOINT])
+    short[_NO_CHECKPOINT] = _NO_CHECKPOINT
+    report = Report({}, {})
+    if any("chance" in result for result in results):
+        report.checkpoints[_CHANCE] = _CHANCE
+    if _NO_CHECKPOINT in alone or any("untrained" in result for result in results):
+        report.checkpoints[_NO_CHECKPOINT] = _NO_CHECKPOINT
+    for column in dict.fromkeys(name for name in named if name is not None):
+        of_it = {path for path, name in zip(paths, named, strict=True) if name == column}
+        report.checkpoints[column] = ", ".join(sorted(of_it))
+    report.checkpoints.update({short[path]: path for path in sorted(set(alone))})
+    columns = [
+        short[path] if name is None else name for path, name in zip(paths, named, strict=True)
+    ]
+    return columns, report
 
 
 def _path(result: dict) -> str:
@@ -264,9 +309,9 @@ def format_markdown(report: Report) -> str:
         kinetics = [_quote(f, sources) for f in figures if f.pretraining == "Kinetics-400"]
         others = [_quote(f, sources) for f in figures if f.pretraining != "Kinetics-400"]
         lines.append(_line([*row, *ours, "; ".join(kinetics), "; ".join(others)]))
-    lines += ["", "Checkpoints:", ""]
+    lines += ["", "Columns:", ""]
     lines += [
-        f"- {name}" if path == _NO_CHECKPOINT else f"- {name}: `{path}`"
+        f"- {name}" if path == name else f"- {name}: `{path}`"
         for name, path in report.checkpoints.items()
     ]
     lines += ["", "Sources:", ""]

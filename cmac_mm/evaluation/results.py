@@ -24,7 +24,8 @@ def save_result(
         benchmark (str): Data set and protocol, such as ``'ucf101-finetune'``.
         checkpoint (str, optional): Where the encoder's weights came from; None for random ones.
         metrics (Mapping[str, float]): Figures by name, as fractions of 1: ``dict(top1=0.713)``.
-        **details: What one must know to trust and repeat it: config, seed, split, counts.
+        **details: What one must know to trust and repeat it: config, seed, split, counts. The
+            report reads ``chance`` and ``untrained``, figures by the names of ``metrics``.
 
     Returns:
         dict: What was written.
@@ -80,6 +81,11 @@ def _check(result: dict, path: Path) -> None:
     if not isinstance(figures, dict):
         raise ValueError(f"{path}: metrics is {figures!r}, expected figures by name")
     places = {f"metrics.{name}": value for name, value in figures.items()}
+    for part in ("chance", "untrained"):
+        others = result.get(part, {})
+        if not isinstance(others, dict):
+            raise ValueError(f"{path}: {part} is {others!r}, expected figures by name")
+        places |= {f"{part}.{name}": value for name, value in others.items()}
     for part in ("split", "fold"):
         places |= {key: result[key] for key in (part,) if result.get(key) is not None}
         entries = result.get(f"{part}s")

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from logging import WARNING
 from pathlib import Path
 
 import numpy as np
-import torch
-from mmengine.logging import print_log
 
-from ..utils import read_array, write_npy
-from ..version import __version__
-from .functional.sound_classifiers import LinearClassifier, SVMClassifier, standardise
+from .fold_trainer import Classifier, FoldTrainer
 
-Classifier = LinearClassifier | SVMClassifier
 # Folds of the cross-validation where the training part is a single list.
 _INNER_FOLDS = 5
 
@@ -121,7 +113,7 @@ def classify_folds(
     """
     features, labels, folds = np.asarray(features), np.asarray(labels), np.asarray(folds)
     tested = _check(features, labels, folds, num_classes, test_folds, test_clips)
-    trainer = _Trainer(features, labels, classifier, num_classes, test_clips, jobs, store, track)
+    trainer = FoldTrainer(features, labels, classifier, num_classes, test_clips, jobs, store, track)
     chosen = _choose(trainer, labels, folds, tested, len(classifier.grid))
 
     finals = {fold: (folds != fold, chosen[fold][0]) for fold in tested}
@@ -189,7 +181,7 @@ def _check(
 
 
 def _choose(
-    trainer: _Trainer, labels: np.ndarray, folds: np.ndarray, tested: list[int], num_choices: int
+    trainer: FoldTrainer, labels: np.ndarray, folds: np.ndarray, tested: list[int], num_choices: int
 ) -> dict[int, tuple[int, float | None]]:
     """For each test fold the best candidate's number and its accuracy in the training folds."""
     if num_choices == 1:
@@ -238,103 +230,6 @@ def _inner_splits(
         masks[0, rows[inner_train]] = masks[1, rows[inner_held]] = True
         result.append((masks[0], masks[1]))
     return result
-
-
-class _Trainer:
-    """Trains on parts of the recordings and scores all others."""
-
-    def __init__(
-        self,
-        features: np.ndarray,
-        labels: np.ndarray,
-        classifier: Classifier,
-        num_classes: int,
-        test_clips: int | None,
-        jobs: int,
-        store: str | Path | None,
-        track: Callable[[Iterable, int], Iterable] | None,
-    ) -> None:
-        # Evenly spaced among the clips; all of them if there are to be as many.
-        count = features.shape[1]
-        self.clips = np.linspace(0, count - 1, test_clips or count).round().astype(int)
-        if test_clips == 1:
-            self.clips[:] = count // 2
-        self.arguments = (features, labels, classifier, num_classes, self.clips)
-        self.jobs = jobs
-        self.track = track
-        self.store = None
-        if store is not None:
-            digest = hashlib.sha256(np.ascontiguousarray(features).tobytes())
-            digest.update(labels.astype(np.int64).tobytes())
-            settings = {"type": type(classifier).__name__, **vars(classifier)}
-            del settings["grid"]  # each training has its own candidate
-            settings.update(classes=num_classes, clips=self.clips.tolist(), package=__version__)
-            digest.update(json.dumps(settings, sort_keys=True).encode())
-            self.store = Path(store) / digest.hexdigest()[:20]
-            self.store.mkdir(parents=True, exist_ok=True)
-
-    def run(self, tasks: list[tuple[np.ndarray, int]]) -> dict[tuple[bytes, int], np.ndarray]:
-        """Scores (R, K) by training part and candidate; NaN for the recordings trained on."""
-        paths = [self._path(part, choice) for part, choice in tasks]
-        scores = {}
-        for i, path in enumerate(paths):
-            if path is not None and path.is_file():
-                try:
-                    scores[i] = read_array(path)
-                except ValueError as error:
-                    print_log(f"A training is done again: {error}", "current", WARNING)
-        todo = [i for i in range(len(tasks)) if i not in scores]
-        from joblib import Parallel, delayed
-
-        done = Parallel(self.jobs, return_as="generator_unordered")(
-            delayed(_train)(i, *tasks[i], paths[i], *self.arguments) for i in todo
-        )
-        if self.track is not None and todo:
-            done = self.track(done, total=len(todo))
-        scores.update(done)
-        return {(part.tobytes(), choice): scores[i] for i, (part, choice) in enumerate(tasks)}
-
-    def _path(self, part: np.ndarray, choice: int) -> Path | None:
-        if self.store is None:
-            return None
-        settings = json.dumps(self.arguments[2].grid[choice], sort_keys=True)
-        name = hashlib.sha256(part.tobytes() + settings.encode()).hexdigest()[:20]
-        return self.store / f"{name}.npy"
-
-
-def _train(
-    index: int,
-    part: np.ndarray,
-    choice: int,
-    path: Path | None,
-    features: np.ndarray,
-    labels: np.ndarray,
-    classifier: Classifier,
-    num_classes: int,
-    clips: np.ndarray,
-) -> tuple[int, np.ndarray]:
-    """One training; its scores are written, and returned with the index."""
-    size = features.shape[2]
-    train_x, x = standardise(
-        features[part].reshape(-1, size), features[~part][:, clips].reshape(-1, size)
-    )
-    train_y = np.repeat(labels[part], features.shape[1])
-    if len(np.unique(train_y)) < 2:
-        raise ValueError(
-            f"a training part of {int(part.sum())} recordings has the one class {train_y[0]}: "
-            "expected two or more"
-        )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the order of sums, and so the digits, must not depend on it
-    try:
-        of_clips = classifier.scores(train_x, train_y, x, num_classes, **classifier.grid[choice])
-    finally:
-        torch.set_num_threads(threads)
-    scores = np.full((len(labels), num_classes), np.nan)
-    scores[~part] = of_clips.reshape(-1, len(clips), num_classes).mean(axis=1)
-    if path is not None:
-        write_npy(path, scores)
-    return index, scores
 
 
 def _figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:

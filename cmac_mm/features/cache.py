@@ -68,6 +68,7 @@ def cached_features(
     fields: Sequence[str] = FEATURE_FIELDS,
     progress: bool = True,
     by_content: bool = False,
+    dataset: Dataset | None = None,
 ) -> dict[str, Tensor]:
     """Features of a whole data set, in its order, each sample once; from disk where they are there.
 
@@ -100,6 +101,8 @@ def cached_features(
         progress (bool): Show a progress bar with the time left (on rank 0). Defaults to True.
         by_content (bool): Tell a replaced media file by its content; reads all files at every
             call. Defaults to False: by its size and time of change.
+        dataset (Dataset, optional): ``dataloader['dataset']``, where it has been built already.
+            Defaults to None: it is built.
 
     Returns:
         dict[str, Tensor]: CPU tensors in float32: the fields, (N, ...) each; ``sample_idx`` (N,),
@@ -111,7 +114,8 @@ def cached_features(
     """
     key = dict(key, files="content" if by_content else "size and time")
     folder = _open_folder(model, dataloader, Path(cache_dir), key, fields)
-    dataset = DATASETS.build(deepcopy(dataloader["dataset"]))
+    if dataset is None:
+        dataset = DATASETS.build(deepcopy(dataloader["dataset"]))
     if len(dataset) == 0:
         raise ValueError(f"the data set {dataloader['dataset'].get('type')} is empty")
     stamps = _shared_stamps(dataset, by_content)

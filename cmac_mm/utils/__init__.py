@@ -1,7 +1,7 @@
 """Configs, checkpoints and the process set-up; imports nothing from the other subpackages."""
 
 from .checkpoint import load_checkpoint
-from .config import config_path, load_config
+from .config import config_path, load_config, project_folder
 from .files import write_bytes, write_npy, write_text
 from .parallel import Failure, default_workers, run_parallel
 from .random_state import fixed_random_state, seed_all
@@ -39,6 +39,7 @@ __all__ = [
     "load_checkpoint",
     "load_config",
     "load_weights",
+    "project_folder",
     "read_array",
     "read_arrays",
     "read_classes",

@@ -14,7 +14,7 @@ from .config_variables import read_config
 PREFIX = "cmac_mm::"
 
 # Top-level fields that mmengine reads from the config beside the Runner's own arguments, and
-# "evaluation", which tools/sound_classification.py reads.
+# "evaluation", which tools/evaluate.py reads. Variables can have an effect on nothing else.
 _RUNNER_FIELDS = {
     *inspect.signature(Runner.__init__).parameters,
     "compile",
@@ -25,8 +25,6 @@ _RUNNER_FIELDS = {
     "strategy",
     "sync_bn",
 } - {"self", "cfg"}
-# What a variable can have an effect on: the same, and the variables that tools read.
-_FIELDS = [*sorted(_RUNNER_FIELDS), "benchmark", "class_file", "protocol"]
 
 
 def config_path(name: str) -> str:
@@ -44,20 +42,32 @@ def config_path(name: str) -> str:
     Raises:
         FileNotFoundError: If there is no such config; names the nearest ones.
     """
-    package = Path(__file__).resolve().parent.parent
-    # A wheel carries the configs inside the package; a checkout beside it.
-    folder = next(
-        (path for path in (package / ".mim/configs", package.parent / "configs") if path.is_dir()),
-        None,
-    )
-    if folder is None:
-        raise FileNotFoundError(f"cmac_mm at {package} was installed without its configs")
+    folder = project_folder("configs")
     path = folder / name
     if not path.is_file():
         known = sorted(str(file.relative_to(folder)) for file in folder.rglob("*.py"))
         near = difflib.get_close_matches(name, known, n=3) or known
         raise FileNotFoundError(f"no config {name!r} in {folder}; there is: {', '.join(near)}")
     return str(path)
+
+
+def project_folder(name: str) -> Path:
+    """Find a folder that lies beside the package in a checkout, and inside it in a wheel.
+
+    Args:
+        name (str): `'configs'` or `'tools'`.
+
+    Returns:
+        Path: The folder.
+
+    Raises:
+        FileNotFoundError: If the package was installed without it.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / ".mim" / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(f"cmac_mm at {package} was installed without its {name}")
 
 
 def load_config(config: str | Path, options: Mapping[str, Any] | None = None) -> Config:
@@ -107,7 +117,7 @@ def _set_variables(cfg: Config, values: Mapping[str, Any]) -> Config:
             continue
         others = {key: other for key, other in values.items() if key != name}
         without, _ = read_config(cfg.filename, others)
-        if all(new.get(field) == without.get(field) for field in _FIELDS):
+        if all(new.get(field) == without.get(field) for field in _RUNNER_FIELDS):
             raise ValueError(
                 f"option {name}: the variable changes nothing in {cfg.filename}: no field is made "
                 "from it, or that file or another option sets the field again; override the fields "

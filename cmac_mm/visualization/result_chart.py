@@ -25,7 +25,9 @@ def draw_report(report: Report, path: str | Path) -> None:
     """
     rows = [row for row, cells in report.rows.items() if cells and row.is_headline]
     if not rows:
-        raise ValueError("nothing to draw: no result has top1, R@1 or best_video_top1")
+        raise ValueError(
+            "nothing to draw: no result has a figure that a benchmark is known by, such as top1"
+        )
     figure = Figure(figsize=(9, 1.6 + 0.5 * len(rows)), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
     for number, column in enumerate(report.checkpoints):
@@ -69,7 +71,9 @@ def draw_report(report: Report, path: str | Path) -> None:
             edgecolors=["0.25", "0.6"][number // len(_PAPER_MARKS) % 2],
             label=label,
         )
-    axes.set_yticks(range(len(rows)), [f"{row.benchmark}\n{row.protocol}" for row in rows])
+    axes.set_yticks(
+        range(len(rows)), [f"{row.benchmark}, {row.metric}\n{row.protocol}" for row in rows]
+    )
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.set_xlim(0, 100)
     axes.set_xlabel("top-1, for retrieval R@1, %   (* part of the splits or folds)")

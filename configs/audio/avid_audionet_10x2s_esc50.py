@@ -2,8 +2,6 @@
 # pooling a clip has 113,152 values, all clips together 7 GB (`model.pooling=none`).
 _base_ = ["../_base_/recipes/sound_10x2s.py", "../_base_/lists/esc50.py"]
 
-benchmark = "esc50"
-protocol = "avid-net-10x2s"
 statistics = "data/kinetics400/annotations/avid_spectrogram.json"  # those of the pretraining
 
 model = dict(
@@ -17,4 +15,8 @@ pipeline = [
     _base_.pipeline[-1],
 ]
 test_dataloader = dict(dataset=dict(**_base_.recordings, pipeline=pipeline))
-evaluation = dict(class_file=_base_.classes)
+evaluation = dict(
+    benchmark="esc50",
+    protocol="avid-net-10x2s",
+    class_file=_base_.classes,
+)

@@ -1,8 +1,6 @@
 # DCASE with AVID's own audio network and front end, frozen: 60 clips to train, 10 to test.
 _base_ = ["../_base_/recipes/sound_60x2s.py", "../_base_/lists/dcase2014.py"]
 
-benchmark = "dcase2014"
-protocol = "avid-net-60x2s"
 statistics = "data/kinetics400/annotations/avid_spectrogram.json"  # those of the pretraining
 
 model = dict(
@@ -16,4 +14,9 @@ pipeline = [
     _base_.pipeline[-1],
 ]
 test_dataloader = dict(dataset=dict(**_base_.recordings, pipeline=pipeline))
-evaluation = dict(class_file=_base_.classes, test_clips=10)
+evaluation = dict(
+    benchmark="dcase2014",
+    protocol="avid-net-60x2s",
+    class_file=_base_.classes,
+    test_clips=10,
+)

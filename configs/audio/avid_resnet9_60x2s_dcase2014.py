@@ -1,11 +1,14 @@
 # DCASE as in the AVID paper: SVM before pooling, 60 clips of a recording to train, 10 to test.
 _base_ = ["../_base_/recipes/sound_60x2s.py", "../_base_/lists/dcase2014.py"]
 
-benchmark = "dcase2014"
-protocol = "avid-60x2s"
-
 model = dict(pooling="none")
 test_dataloader = dict(dataset=_base_.recordings)
 # 63 times as many features as pooled ones: stronger regularisation. At greater values of C the
 # solver takes hours, not minutes.
-evaluation = dict(class_file=_base_.classes, test_clips=10, svm=dict(C=[1e-8, 1e-7, 1e-6, 1e-5]))
+evaluation = dict(
+    benchmark="dcase2014",
+    protocol="avid-60x2s",
+    class_file=_base_.classes,
+    test_clips=10,
+    svm=dict(C=[1e-8, 1e-7, 1e-6, 1e-5]),
+)

@@ -71,3 +71,4 @@ test_dataloader = dict(
 default_hooks = dict(
     result=dict(type="ResultHook", benchmark="esc50-finetune", protocol="xdc", fold=split),
 )
+evaluation = dict(splits=[1, 2, 3, 4, 5])

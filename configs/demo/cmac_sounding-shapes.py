@@ -86,6 +86,7 @@ test_dataloader = dict(
 )
 test_evaluator = dict(type="CrossModalRetrieval")
 test_cfg = dict(type="TestLoop")
+evaluation = dict(type="demo", max_train=1024)  # training videos in the gallery
 
 optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=2e-3, weight_decay=0.01))
 param_scheduler = [

@@ -21,3 +21,4 @@ test_evaluator = dict(_delete_=True, type="MultiStageAccuracy")
 default_hooks = dict(
     result=dict(type="ResultHook", benchmark="k400-linear", protocol="avid-8x224"),
 )
+evaluation = dict(splits=None)  # there are none

@@ -20,3 +20,4 @@ test_evaluator = dict(_delete_=True, type="MultiStageAccuracy")
 default_hooks = dict(
     result=dict(type="ResultHook", benchmark="k400-linear", protocol="cmac-32x128"),
 )
+evaluation = dict(splits=None)  # there are none

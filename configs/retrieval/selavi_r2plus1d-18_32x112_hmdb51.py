@@ -1,7 +1,8 @@
 # Retrieval on HMDB51 as SeLaVi runs it. See README.md.
 _base_ = ["../_base_/recipes/retrieval_selavi-32x112.py", "../_base_/lists/hmdb51.py"]
 
-benchmark = "hmdb51-retrieval"
-class_file = f"{_base_.data_root}/annotations/classes.txt"
-
 test_dataloader = dict(dataset=dict(gallery=_base_.train_videos, query=_base_.test_videos))
+evaluation = dict(
+    benchmark="hmdb51-retrieval",
+    class_file=f"{_base_.data_root}/annotations/classes.txt",
+)

@@ -1,25 +1,15 @@
 """On real files of the built-in set and of the nasty folder, made or decoded for real."""
 
 import copy
-import json
-import os
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
-from helpers.paths import ROOT, TOOLS
 from mmengine.config import Config
 
 from cmac_mm.apis import inference, init_model
-from cmac_mm.preparation.sounding_shapes import make_sounding_shapes, read_ground_truth
+from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.utils import load_config
-
-TOOL = TOOLS / "evaluate_demo.py"
 
 
 @pytest.fixture(scope="module")
@@ -141,69 +131,6 @@ def test_bad_model_is_refused(config, video, tmp_path):
     torch.save({"state_dict": {}, "meta": Path("x")}, unsafe)
     with pytest.raises(RuntimeError, match="refused"):
         init_model(config, unsafe)
-
-
-def run_tool(config, checkpoint, out, *options):
-    config.dump(out.parent / "config.py")
-    return subprocess.run(
-        [sys.executable, TOOL, out.parent / "config.py", checkpoint, "--out", out, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=out.parent,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
-    )
-
-
-def test_evaluate_demo(config, checkpoint, tmp_path):
-    out = tmp_path / "out"
-    done = run_tool(config, checkpoint, out, "--max-train", "40")
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in out.iterdir()} == {
-        *("evaluation.md", "evaluation.json", "attention_sheet.png")
-    }
-    assert (out / "evaluation.md").read_text() in done.stdout
-    result = json.loads((out / "evaluation.json").read_text())
-    assert result["videos"]["test"] == 24
-    assert 30 <= result["videos"]["gallery"] <= 40  # a replaced file may be drawn twice
-    assert len(result["table"]) == 10
-    for title, row in result["table"].items():
-        assert set(row) == {"chance", "untrained", "trained"}, title
-        assert all(0 <= value <= 1 for value in row.values()), title
-    assert result["table"]["visual linear probe"]["chance"] == 1 / 8
-    picture = cv2.imread(str(out / "attention_sheet.png"))
-    assert picture.shape[0] > picture.shape[1]
-    # A second run gives the same numbers.
-    again = run_tool(config, checkpoint, tmp_path / "again", "--max-train", "40")
-    assert again.returncode == 0, again.stderr
-    assert json.loads((tmp_path / "again" / "evaluation.json").read_text()) == result
-
-
-def test_true_boxes_lie_on_what_moves(config, shapes):
-    """Through decoding, scaling and crop: the network's frames change inside the boxes."""
-    tool = runpy.run_path(str(TOOL))
-    config = config.copy()
-    model = init_model(config)
-    inside, outside = [], []
-    for path in sorted((shapes / "videos" / "test").glob("*.mp4")):
-        sample, inputs = inference(model, path, return_inputs=True)
-        boxes = tool["true_boxes"](config, sample.metainfo, read_ground_truth(path))[0]
-        clip = inputs["imgs"].float().mean(dim=0)  # (T, H, W)
-        assert len(boxes) == len(clip)
-        height, width = clip.shape[1:]
-        change = (clip[1:] - clip[:-1]).abs()
-        for t, difference in enumerate(change):
-            mask = np.zeros((height, width), bool)
-            for box in boxes[t : t + 2]:
-                if not box.isnan().any():
-                    x1, y1, x2, y2 = (
-                        (box * torch.tensor([width, height] * 2)).round().int().tolist()
-                    )
-                    mask[y1:y2, x1:x2] = True
-            if mask.any():
-                inside.append(difference[torch.from_numpy(mask)].mean().item())
-                outside.append(difference[torch.from_numpy(~mask)].mean().item())
-    assert np.mean(inside) > 3 * np.mean(outside)
 
 
 @pytest.mark.parametrize("missing", ["test_dataloader", "dataset", "pipeline", "None"])

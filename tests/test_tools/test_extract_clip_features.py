@@ -88,7 +88,7 @@ def test_features_are_those_of_the_test_pipeline(checkpoint, clips_dir, tmp_path
             )
         ]
     stride = sample["data_samples"][0].clip_start[1]
-    command = [CONFIG, checkpoint, tmp_path / "list.txt", "--data-prefix", clips_dir]
+    command = [CONFIG, checkpoint, tmp_path / "list.txt", "--prefix", clips_dir]
     command += ["--stride", stride, "--layout", "npy", "--batch-size", 3]
     name = Path(CLIPS[1]).stem
     run(*command, "--modality", "audio", "visual", "--out", tmp_path / "both", "--workers", 0)
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_refused(checkpoint, folder, tmp_path):
         run(*command)
     shutil.rmtree(folder / "more")
     with pytest.raises(RuntimeError, match=r"no key starts with 'backbone\.'"):
-        run(*command, "--prefix", "backbone.")
+        run(*command, "--encoder-prefix", "backbone.")
     with pytest.raises(FileNotFoundError, match=r"checkpoint gone\.pth does not exist"):
         run(CONFIG, "gone.pth", *command[2:])
     with pytest.raises(ValueError, match=r"--out: .*v_0\.mp4 is a file, expected a folder"):
@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_refused(checkpoint, folder, tmp_path):
     assert not (tmp_path / "out").exists()  # the next try may have other settings
     # The same video twice in a list is one video.
     (tmp_path / "twice.txt").write_text("v_0.mp4 0\r\nv_0.mp4 0\r\n")
-    twice = [CONFIG, checkpoint, tmp_path / "twice.txt", "--data-prefix", folder, "--workers", 0]
+    twice = [CONFIG, checkpoint, tmp_path / "twice.txt", "--prefix", folder, "--workers", 0]
     run(*twice, "--stride", 5, "--out", tmp_path / "out4")
     assert list(json.loads((tmp_path / "out4/videos.json").read_text())) == ["v_0"]
     config = "cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py"

@@ -38,7 +38,7 @@ def checkpoint(shapes, tmp_path):
 
 def test_figures_and_sheet(shapes, checkpoint, tmp_path, capsys):
     path, (visual, audio), positives, labels = checkpoint
-    command = [path, "--data-prefix", shapes, "--num-positives", 4, "--sheet-rows", 2]
+    command = [path, "--prefix", shapes, "--num-positives", 4, "--sheet-rows", 2]
     run(*command, "--ann-file", shapes / "train.txt", "--classes", shapes / "classes.txt")
     out = tmp_path / "mining_diagnostics"
     result = json.loads((out / "diagnostics.json").read_text())
@@ -63,7 +63,7 @@ def test_lists_without_labels_and_wrong_files(shapes, checkpoint, tmp_path, caps
     lines = [line.split()[0] for line in (shapes / "train.txt").read_text().splitlines()]
     unlabelled = tmp_path / "list.txt"
     unlabelled.write_text("\n".join(lines))
-    command = ["--data-prefix", shapes, "--num-positives", 4, "--out-dir", tmp_path / "out"]
+    command = ["--prefix", shapes, "--num-positives", 4, "--out-dir", tmp_path / "out"]
     run(path, *command, "--ann-file", unlabelled, "--sheet-rows", 1)
     assert "no labels: no precision" in capsys.readouterr().out
     assert "precision" not in json.loads((tmp_path / "out/diagnostics.json").read_text())

@@ -76,11 +76,11 @@ def folder(tmp_path_factory, clips_dir):
         for part in ("train", "test")
     ]
     (folder / "options.json").write_text(json.dumps(raw))
-    args = [AVID, "--checkpoint", "pretrained.pth", "--splits", 1, "--seed", 1]
+    args = [AVID, "pretrained.pth", "--splits", 1, "--seed", 1]
     output = run(
         folder,
         sys.executable,
-        ROOT / "tools/run_splits.py",
+        ROOT / "tools/evaluate.py",
         *args,
         "--work-dir",
         "runs",
@@ -247,8 +247,8 @@ def test_a_missing_video_is_an_error_that_names_it(folder):
         Runner.from_cfg(config(folder, "lost", ann_file="test_split9.txt")).test()
 
 
-def run_splits_here(folder, *args):
-    run_tool("run_splits.py", *args, cwd=folder)
+def evaluate_here(folder, *args):
+    run_tool("evaluate.py", *args, cwd=folder)
 
 
 def test_finished_splits_are_kept_and_never_mixed(folder, capfd):
@@ -257,8 +257,8 @@ def test_finished_splits_are_kept_and_never_mixed(folder, capfd):
     (folder / "runs/split2").mkdir()
     (folder / "runs/split2/ucf101-finetune.json").write_text(json.dumps(other))
     raw = options_of(folder, None)
-    args = [AVID, "--checkpoint", "pretrained.pth", "--splits", 1, 2, "--work-dir", "runs"]
-    run_splits_here(folder, *args, "--seed", 1, "--cfg-options", *raw)
+    args = [AVID, "pretrained.pth", "--splits", 1, 2, "--work-dir", "runs"]
+    evaluate_here(folder, *args, "--seed", 1, "--cfg-options", *raw)
     output = capfd.readouterr().out
     assert output.count(" is done: ") == 2 and "split=" not in output
     whole, part = result(folder, "runs"), result(folder, "runs/split1")
@@ -269,16 +269,29 @@ def test_finished_splits_are_kept_and_never_mixed(folder, capfd):
 
     for seed, more, what in ((2, [], "seed"), (1, ["train_cfg.max_epochs=3"], "config")):
         with pytest.raises(ValueError, match=f"run with another {what}: choose another --work-dir"):
-            run_splits_here(folder, *args, "--seed", seed, "--cfg-options", *raw, *more)
+            evaluate_here(folder, *args, "--seed", seed, "--cfg-options", *raw, *more)
     torch.save(dict(state_dict={}), folder / "other.pth")
-    args[2] = "other.pth"
+    args[1] = "other.pth"
     with pytest.raises(ValueError, match="run with another encoder, config"):
-        run_splits_here(folder, *args, "--seed", 1, "--cfg-options", *raw)
+        evaluate_here(folder, *args, "--seed", 1, "--cfg-options", *raw)
 
 
-def test_a_config_without_splits_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"cmac_k400\.py is no config for splits"):
-        run_splits_here(tmp_path, "cmac_mm::cmac_k400.py")
+def test_what_cannot_be_run_is_refused(folder, tmp_path):
+    with pytest.raises(ValueError, match=r"cmac_k400\.py is no benchmark.*tools/test\.py"):
+        evaluate_here(tmp_path, "cmac_mm::cmac_k400.py", "none")
+    with pytest.raises(FileNotFoundError, match=r"gone\.pth does not exist"):
+        evaluate_here(tmp_path, AVID, "gone.pth")
+    with pytest.raises(ValueError, match=r"--by-content means nothing to .*type finetune"):
+        evaluate_here(folder, AVID, "pretrained.pth", "--by-content")
+    text = f"_base_ = [{str(ROOT / 'configs' / AVID.split('::')[1])!r}]\n"
+    for line, message in (
+        ("evaluation = dict(splits=None)", "--splits means nothing to .*no splits"),
+        ("default_hooks = dict(result=dict(_delete_=True))", "writes no result"),
+        ("evaluation = dict(type='other')", "evaluation.type is 'other', expected one of demo,"),
+    ):
+        (tmp_path / "own.py").write_text(text + line)
+        with pytest.raises(ValueError, match=message):
+            evaluate_here(tmp_path, "own.py", "none", "--splits", 1)
 
 
 @pytest.mark.slow
@@ -287,8 +300,8 @@ def test_an_interrupted_split_goes_on_as_if_nothing_happened(folder):
     resumed.mkdir(parents=True)
     shutil.copy(folder / "runs/split1/epoch_1.pth", resumed)
     (resumed / "last_checkpoint").write_text(str(resumed / "epoch_1.pth"))
-    args = [AVID, "--checkpoint", "pretrained.pth", "--splits", 1, "--seed", 1]
-    command = [sys.executable, ROOT / "tools/run_splits.py", *args, "--work-dir", "resumed"]
+    args = [AVID, "pretrained.pth", "--splits", 1, "--seed", 1]
+    command = [sys.executable, ROOT / "tools/evaluate.py", *args, "--work-dir", "resumed"]
     assert "resumed epoch: 1" in run(folder, *command, split=None)
     states = [
         load_checkpoint(folder / f"{name}/split1/epoch_2.pth")["state_dict"]
@@ -300,8 +313,8 @@ def test_an_interrupted_split_goes_on_as_if_nothing_happened(folder):
 
 @pytest.mark.slow
 def test_classifier_first_on_two_ranks(folder):
-    args = [AVID, "--checkpoint", "pretrained.pth", "--splits", 1, "--seed", 1, "--gpus", 2]
-    command = [sys.executable, ROOT / "tools/run_splits.py", *args, "--work-dir", "ranks"]
+    args = [AVID, "pretrained.pth", "--splits", 1, "--seed", 1, "--gpus", 2]
+    command = [sys.executable, ROOT / "tools/evaluate.py", *args, "--work-dir", "ranks"]
     run(folder, *command, split=None, options=["train_dataloader.batch_size=2"])
     pretrained = load_checkpoint(folder / "pretrained.pth")["state_dict"]
     first, second = (

@@ -63,7 +63,3 @@ def test_choices_are_those_of_the_package(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         options(monkeypatch, "converters/convert_checkpoint.py", "--help")
     assert f"{{{','.join(PEERS)}}}" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        options(monkeypatch, "sound_classification.py", "--help")
-    classifiers = load_tool("sound_classification.py").CLASSIFIERS
-    assert f"{{{','.join([*classifiers, 'both'])}}}" in capsys.readouterr().out

@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
         "--ann-file", required=True, help="the list it was trained on: lines 'path label' or 'path'"
     )
     parser.add_argument(
-        "--data-prefix", default="", help="folder that paths in the list are relative to ('')"
+        "--prefix", default="", help="folder that paths in the list are relative to ('')"
     )
     parser.add_argument("--num-positives", type=int, default=32, help="K, positives a video (32)")
     parser.add_argument(
@@ -102,7 +102,7 @@ def read_list(args: argparse.Namespace, num_videos: int) -> tuple[list[str], Ten
         dict(
             type="AudioVisualDataset",
             ann_file=args.ann_file,
-            data_prefix=dict(video=args.data_prefix),
+            data_prefix=dict(video=args.prefix),
             pipeline=[],
         )
     )

@@ -17,6 +17,7 @@ from .bank_diagnostics import (
 )
 from .class_retrieval import class_retrieval, identical_files
 from .clustering_quality import ClusterPurity, normalized_mutual_information, purity_table
+from .cross_modal_retrieval import cross_modal_retrieval
 from .linear_probe import ProbeResult, linear_probe
 from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
 from .sound_classifiers import LinearClassifier, SVMClassifier
@@ -31,6 +32,7 @@ __all__ = [
     "boxes_in_crop",
     "chance_recall",
     "class_retrieval",
+    "cross_modal_retrieval",
     "filter_frequencies",
     "identical_files",
     "instance_recall",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
-from torch import Tensor
 
 from ...features.extract import stack_records
 from ..functional import class_retrieval
@@ -99,19 +98,14 @@ class ClassRetrieval(BaseMetric):
         samples = stack_records(
             [{k: v for k, v in record.items() if k != "filename"} for record in results]
         )
-        return self.score(
+        scores, notes = class_retrieval(
             samples["feature"],
             samples["label"],
             samples["in_gallery"].bool(),
             [names[row] for row in samples["sample_idx"].tolist()],
-        )
-
-    def score(
-        self, features: Tensor, labels: Tensor, in_gallery: Tensor, files: Sequence[str]
-    ) -> dict[str, float]:
-        """What :func:`class_retrieval` gives, with this metric's settings."""
-        scores, notes = class_retrieval(
-            features, labels, in_gallery, files, self.ks, self.chunk_size, self.distance
+            self.ks,
+            self.chunk_size,
+            self.distance,
         )
         for note in notes:
             print_log(f"{type(self).__name__}: {note}", logger="current", level=logging.WARNING)

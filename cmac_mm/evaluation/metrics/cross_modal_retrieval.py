@@ -9,19 +9,15 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from ...features.extract import FEATURE_FIELDS, stack_records
-from ..functional.retrieval import instance_recall, recall_at_k
+from ..functional import cross_modal_retrieval
 
 
 @METRICS.register_module()
 class CrossModalRetrieval(BaseMetric):
     """How well the two modalities of a video find each other, and a video its class.
 
-    Over the evaluated set, from the embeddings: instance-level recall from a video to its own
-    sound and back (``video_to_audio_R1``, ``audio_to_video_R1``, ...). From the pooled features,
-    where the annotation file has labels: class-level leave-one-out recall
-    (``visual_class_R1``, ``audio_class_R1``): the share of samples whose nearest other sample is
-    of their class. All values are in [0, 1]; what a model does not give (a single-modality model
-    has no partner to find) is left out.
+    Reports what :func:`cross_modal_retrieval` gives for the evaluated set; its notes are logged as
+    warnings.
 
     Args:
         ks (Sequence[int]): Ranks of the instance-level recall. Those larger than the evaluated
@@ -79,33 +75,7 @@ class CrossModalRetrieval(BaseMetric):
         Raises:
             ValueError: If there is nothing to compute from what the model gave.
         """
-        features = stack_records(results)
-        count = len(features["sample_idx"])
-        metrics: dict[str, float] = {}
-        if {"visual_embedding", "audio_embedding"} <= features.keys():
-            ks = [k for k in self.ks if k <= count]
-            if len(ks) < len(self.ks):
-                print_log(
-                    f"CrossModalRetrieval: only {count} samples, recall is reported at {ks}",
-                    logger="current",
-                    level=logging.WARNING,
-                )
-            visual, audio = features["visual_embedding"], features["audio_embedding"]
-            for name, query, gallery in (
-                ("video_to_audio", visual, audio),
-                ("audio_to_video", audio, visual),
-            ):
-                recalls = instance_recall(query, gallery, ks=ks)
-                metrics.update({f"{name}_R{k}": recall for k, recall in recalls.items()})
-        for modality in ("visual", "audio"):
-            key = f"{modality}_feature"
-            if key in features and "label" in features and count > 1:
-                x, y = features[key], features["label"]
-                recall = recall_at_k(x, x, y, y, ks=(1,), exclude_self=True)
-                metrics[f"{modality}_class_R1"] = recall[1]
-        if not metrics:
-            raise ValueError(
-                f"nothing to evaluate: {count} sample(s) with {', '.join(sorted(features))}; "
-                "expected embeddings of both modalities, or features and labels of two or more"
-            )
+        metrics, notes = cross_modal_retrieval(stack_records(results), self.ks)
+        for note in notes:
+            print_log(f"{type(self).__name__}: {note}", logger="current", level=logging.WARNING)
         return metrics

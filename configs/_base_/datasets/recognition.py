@@ -25,3 +25,4 @@ test_dataloader = dict(
 )
 test_evaluator = dict(type="VideoAccuracy")
 test_cfg = dict(type="TestLoop")
+evaluation = dict(type="finetune", splits=[1, 2, 3])  # train and test on each

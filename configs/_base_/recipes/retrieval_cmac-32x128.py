@@ -2,7 +2,6 @@
 # average-pooled last stage, cosine. Nothing is trained.
 _base_ = ["../default_runtime.py"]
 
-protocol = "cmac"
 batch_size = 4  # videos a GPU
 num_workers = 8  # a GPU
 
@@ -34,3 +33,4 @@ test_dataloader = dict(
 )
 test_evaluator = dict(type="ClassRetrieval", feature="visual_feature", distance="cosine")
 test_cfg = dict(type="TestLoop")
+evaluation = dict(type="retrieval", protocol="cmac", sheet_queries=8)  # 0: no sheet of neighbours

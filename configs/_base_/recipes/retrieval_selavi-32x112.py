@@ -3,8 +3,6 @@
 # the gallery (here the same at every run), uniform clips and centre crops for the queries.
 _base_ = ["retrieval_cmac-32x128.py"]
 
-protocol = "selavi"
-
 model = dict(pooling="max2", normalize_clips=True)
 opening = dict(type="OpenAudioVisual", need_audio=False)
 decoding = dict(type="DecodeAudioVisual", fps=30, clip_len=32, short_side=128)
@@ -29,3 +27,4 @@ test_dataloader = dict(
     ),
 )
 test_evaluator = dict(distance="euclidean")
+evaluation = dict(protocol="selavi")

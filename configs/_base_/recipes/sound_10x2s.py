@@ -32,6 +32,9 @@ test_dataloader = dict(
     dataset=dict(type="AudioClipDataset", pipeline=pipeline, test_mode=True),
 )
 evaluation = dict(
+    type="sound_classification",
+    jobs=1,  # trainings at a time; -1: one a core
+    # The classifiers; None leaves one out.
     # Of several values cross-validation inside the training folds takes one.
     linear=dict(
         optimizer="Adam",

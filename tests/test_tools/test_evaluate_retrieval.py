@@ -1,13 +1,11 @@
-"""tools/retrieval.py on real UCF101 clips with a thin network, as a user runs it."""
+"""tools/evaluate.py for retrieval, on real UCF101 clips with a thin network, as a user runs it."""
 
 import json
-import os
-import subprocess
-import sys
 from functools import partial
 
 import pytest
 import torch
+from helpers import processes
 from helpers.paths import ROOT
 from helpers.tools_in_process import run_tool
 from mmaction.registry import MODELS
@@ -16,7 +14,6 @@ from PIL import Image
 
 import cmac_mm
 
-TOOL = ROOT / "tools/retrieval.py"
 CONFIG = ROOT / "configs/retrieval/cmac_r2plus1d-18_32x128_ucf101.py"
 # Fewer and smaller clips, to save time.
 OPTIONS = {
@@ -31,27 +28,12 @@ OPTIONS = {
 }
 
 
-def run_on_two_ranks(*args, cwd):
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-    }
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29713"]
-    result = subprocess.run(
-        [sys.executable, *launcher, *map(str, args), "--launcher", "pytorch"],
-        cwd=cwd,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stdout
+run = partial(run_tool, "evaluate.py", LOCAL_RANK="0", CUDA_VISIBLE_DEVICES="")
 
 
-run = partial(run_tool, "retrieval.py", LOCAL_RANK="0", CUDA_VISIBLE_DEVICES="")
+def on_two_ranks(*args, cwd):
+    code, output = processes.run_tool("evaluate.py", *args, "--gpus", 2, cwd=cwd)
+    assert code == 0, output
 
 
 def options(**more):
@@ -101,7 +83,7 @@ def test_result_is_that_of_a_loop_over_the_features(alone, folder):
     assert (result["protocol"], result["split"]) == ("cmac", 1)
     assert result["checkpoint"] == "checkpoint.pth"
     assert set(result["metrics"]) == {"R@1", "R@5", "R@10", "R@20"}  # 50 is beyond the gallery
-    assert result["chance_R@1"] == pytest.approx(0.2)
+    assert result["chance"]["R@1"] == pytest.approx(0.2)
     parts = [torch.load(path) for path in (folder / "alone/features").rglob("part_*.pt")]
     assert len(parts) == 1
     rows, x = parts[0]["sample_idx"].tolist(), parts[0]["visual_feature"].double()
@@ -120,9 +102,10 @@ def test_result_is_that_of_a_loop_over_the_features(alone, folder):
 
 @pytest.mark.slow
 def test_two_ranks_give_the_same_digits_and_a_second_run_computes_nothing(alone, folder):
-    args = ["checkpoint.pth", "--work-dir", "two", "--sheet-queries", 0]
-    batches = options(**{"test_dataloader.batch_size": 3})
-    run_on_two_ranks(TOOL, CONFIG, *args, *batches, cwd=folder)
+    args = ["checkpoint.pth", "--work-dir", "two"]
+    less = {"evaluation.sheet_queries": 0}
+    batches = options(**{"test_dataloader.batch_size": 3, **less})
+    on_two_ranks(CONFIG, *args, *batches, cwd=folder)
     two = json.loads((folder / "two/ucf101-retrieval.json").read_text())
     assert figures(two) == figures(alone)
     parts = sorted((folder / "two/features").rglob("part_*.pt"))
@@ -130,7 +113,8 @@ def test_two_ranks_give_the_same_digits_and_a_second_run_computes_nothing(alone,
     assert shares == [list(range(0, 60, 2)), list(range(1, 60, 2))]
 
     times = [path.stat().st_mtime_ns for path in parts]
-    run(CONFIG, *args, *options(), cwd=folder)
+    run(CONFIG, *args, *options(**less), cwd=folder)
+    assert not (folder / "two/neighbours.png").exists()
     assert figures(json.loads((folder / "two/ucf101-retrieval.json").read_text())) == figures(two)
     assert sorted((folder / "two/features").rglob("part_*.pt")) == parts
     assert [path.stat().st_mtime_ns for path in parts] == times
@@ -139,7 +123,7 @@ def test_two_ranks_give_the_same_digits_and_a_second_run_computes_nothing(alone,
 def test_wrong_prefix_and_missing_video_are_named(folder):
     args = [CONFIG, "checkpoint.pth", "--work-dir", "bad"]
     with pytest.raises(RuntimeError, match=r"no key starts with 'audio_backbone\.'"):
-        run(*args, "--prefix", "audio_backbone.", *options(), cwd=folder)
+        run(*args, "--encoder-prefix", "audio_backbone.", *options(), cwd=folder)
     broken = folder / "broken.txt"
     broken.write_text("Archery/v_Archery_g99_c01.avi 2\n")
     query = {"test_dataloader.dataset.query.ann_file": broken}
@@ -151,7 +135,7 @@ def test_wrong_prefix_and_missing_video_are_named(folder):
 def test_selavi_config_differs_in_what_selavi_does():
     cfg = cmac_mm.load_config("cmac_mm::retrieval/selavi_r2plus1d-18_32x112_hmdb51.py")
     assert (cfg.model.pooling, cfg.model.normalize_clips) == ("max2", True)
-    assert (cfg.benchmark, cfg.protocol) == ("hmdb51-retrieval", "selavi")
+    assert (cfg.evaluation.benchmark, cfg.evaluation.protocol) == ("hmdb51-retrieval", "selavi")
     assert cfg.test_evaluator.distance == "euclidean"
     data = cfg.test_dataloader.dataset
     assert data.gallery.ann_file == "data/hmdb51/annotations/hmdb51_train_split1.txt"

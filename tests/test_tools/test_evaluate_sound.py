@@ -1,11 +1,8 @@
-"""tools/sound_classification.py and fine-tuning on real ESC-10 recordings, with thin networks."""
+"""tools/evaluate.py and fine-tuning on real ESC-10 recordings, with thin networks."""
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from helpers import processes
 from helpers.paths import ROOT
 from helpers.tools_in_process import run_tool
 from mmaction.registry import DATASETS, MODELS
@@ -27,7 +25,6 @@ import cmac_mm
 from cmac_mm.evaluation import load_results
 from cmac_mm.models import AudioResNet
 
-TOOL = ROOT / "tools/sound_classification.py"
 CONFIGS = ROOT / "configs/audio"
 ESC10 = CONFIGS / "cmac_resnet9_10x2s_esc10.py"
 # Fewer clips, bands and candidates, to save time.
@@ -44,31 +41,18 @@ OPTIONS = {
 FOLDS = [f"esc10_fold{fold}" for fold in range(1, 6)]
 
 
-def run_on_two_ranks(*args, cwd):
-    env = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-    }
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29717"]
-    result = subprocess.run(
-        [sys.executable, *launcher, *map(str, args), "--launcher", "pytorch"],
-        cwd=cwd,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stdout
-
-
-run = partial(run_tool, "sound_classification.py", LOCAL_RANK="0", CUDA_VISIBLE_DEVICES="")
+run = partial(run_tool, "evaluate.py", LOCAL_RANK="0", CUDA_VISIBLE_DEVICES="")
 
 
 def options(**more):
     return ["--cfg-options", *(f"{key}={value}" for key, value in {**OPTIONS, **more}.items())]
+
+
+def svm(**more):
+    """Options for one of the classifiers."""
+    settings = {key: v for key, v in OPTIONS.items() if not key.startswith("evaluation.linear")}
+    settings |= {"evaluation.linear": None, **more}
+    return ["--cfg-options", *(f"{key}={value}" for key, value in settings.items())]
 
 
 def digits(path):
@@ -157,7 +141,9 @@ def test_workers_batches_and_ranks_change_nothing(done, folder):
     expected = [digits(done / f"esc10-{kind}.json") for kind in ("linear", "svm")]
     changed = options(**{"test_dataloader.num_workers": 2, "test_dataloader.batch_size": 7})
     run(ESC10, "thin.pth", "--work-dir", "workers", *changed, cwd=folder)
-    run_on_two_ranks(TOOL, ESC10, "thin.pth", "--work-dir", "ranks", *changed, cwd=folder)
+    args = [ESC10, "thin.pth", "--work-dir", "ranks", "--gpus", 2, *changed]
+    code, output = processes.run_tool("evaluate.py", *args, cwd=folder)
+    assert code == 0, output
     for name in ("workers", "ranks"):
         for kind, result in zip(("linear", "svm"), expected, strict=True):
             got = digits(folder / name / f"esc10-{kind}.json")
@@ -231,7 +217,7 @@ def test_one_train_and_one_test_list(folder):
     for part, chosen in (("test", lines[:10]), ("train", lines[10:])):
         (data / f"annotations/dcase2014_{part}.txt").write_text("".join(chosen))
     shutil.copy(lists[0].with_name("esc10_classes.txt"), data / "annotations/classes.txt")
-    small = options(
+    small = svm(
         **{
             "test_dataloader.dataset.pipeline.1.num_clips": 4,
             "evaluation.test_clips": 2,
@@ -239,7 +225,7 @@ def test_one_train_and_one_test_list(folder):
         }
     )
     config = CONFIGS / "avid_resnet9_60x2s_dcase2014.py"
-    run(config, "thin.pth", "--classifier", "svm", "--work-dir", "dcase", *small, cwd=folder)
+    run(config, "thin.pth", "--work-dir", "dcase", *small, cwd=folder)
     assert not (folder / "dcase/dcase2014-linear.json").exists()
     result = digits(folder / "dcase/dcase2014-svm.json")
     assert [(f["list"], f["num_train"], f["num_test"]) for f in result["folds"]] == [
@@ -251,8 +237,8 @@ def test_one_train_and_one_test_list(folder):
 
 
 def test_random_weights_are_said(folder, capfd):
-    args = ["--classifier", "svm", "--work-dir", "random", "--seed", "4"]
-    run(ESC10, *args, *options(**{"evaluation.svm.C": "[0.01]"}), cwd=folder)
+    args = ["none", "--work-dir", "random", "--seed", "4"]
+    run(ESC10, *args, *svm(**{"evaluation.svm.C": "[0.01]"}), cwd=folder)
     assert "no checkpoint: random weights of seed 4" in capfd.readouterr().out
     result = digits(folder / "random/esc10-svm.json")
     assert result["checkpoint"] is None and result["seed"] == 4
@@ -260,11 +246,11 @@ def test_random_weights_are_said(folder, capfd):
 
 def test_mistakes_are_named(folder, tmp_path):
     annotations = folder / "data/esc50/annotations"
-    common = ["--classifier", "svm", "--work-dir", "mistakes", "--cache-dir", "random/features"]
+    common = ["--work-dir", "mistakes", "--cache-dir", "random/features"]
 
     def fails(error, message, checkpoint="thin.pth", **more):
         with pytest.raises(error, match=message):
-            run(ESC10, checkpoint, *common, *options(**more), cwd=folder)
+            run(ESC10, checkpoint, *common, *svm(**more), cwd=folder)
 
     fails(ValueError, r"class_file: nowhere\.txt does", **{"evaluation.class_file": "nowhere.txt"})
     torch.save({"state_dict": {"visual_backbone.conv1": torch.zeros(1)}}, tmp_path / "other.pth")
