@@ -159,3 +159,59 @@ def test_tool(tmp_path, capsys):
 def test_no_results():
     with pytest.raises(ValueError, match="no results"):
         build_report([])
+
+
+def demo(folder, seed, share, method, num_test=512, rows=("visual", "audio"), untrained=None):
+    """A result as the demo has it; its folder."""
+    names = [f"{modality} {kind}" for modality in rows for kind in ("retrieval R@1", "probe")]
+    save_result(
+        folder / "sounding-shapes.json",
+        "sounding-shapes",
+        f"work_dirs/{method}-{seed}/epoch_6.pth",
+        dict.fromkeys(names, share),
+        protocol=f"{num_test} test videos",
+        chance=dict.fromkeys(names, 0.125),
+        untrained=dict.fromkeys(names, share / 2 if untrained is None else untrained),
+        seed=seed,
+    )
+    return folder
+
+
+def test_a_method_is_a_column_of_its_seeds(tmp_path, capsys):
+    a = [demo(tmp_path / f"a{seed}", seed, share, "a") for seed, share in ((0, 0.5), (1, 0.7))]
+    b = demo(tmp_path / "b0", 0, 0.6, "b", rows=("audio",), untrained=0.9)
+    run_tool("report.py", f"A={a[0]},{a[1]}", f"B={b}", "--out", tmp_path / "out")
+    lines = (tmp_path / "out/report.md").read_text().splitlines()
+    head = next(line for line in lines if line.startswith("| benchmark"))
+    assert head.split(" | ")[3:7] == ["chance", "random weights", "A", "B"]
+    found = {line.split(" | ")[2]: line.split(" | ")[3:7] for line in lines if "512 test" in line}
+    # Of the untrained networks of one seed the first method's counts.
+    seeds = ["12.5", "30.0 ± 7.1, 2 seeds", "60.0 ± 14.1, 2 seeds"]
+    assert found["visual retrieval R@1"] == [*seeds, "-"]
+    assert found["audio probe"] == [*seeds, "60.0"]
+    assert "- A: `work_dirs/a-0/epoch_6.pth, work_dirs/a-1/epoch_6.pth`" in lines
+    assert "- chance" in lines and "- random weights" in lines
+    assert (tmp_path / "out/report.png").is_file()
+    capsys.readouterr()
+    # Without names each checkpoint has a column.
+    run_tool("report.py", tmp_path)
+    head = next(line for line in capsys.readouterr().out.splitlines() if "| benchmark" in line)
+    assert head.split(" | ")[5:8] == ["a-0/epoch_6", "a-1/epoch_6", "b-0/epoch_6"]
+
+
+def test_what_cannot_be_in_one_column(tmp_path):
+    folders = [demo(tmp_path / name, 0, 0.5, name) for name in ("a", "b")]
+    with pytest.raises(ValueError, match=r"A has seed 0 of sounding-shapes twice, from .*a-0.*b-0"):
+        run_tool("report.py", f"A={folders[0]},{folders[1]}")
+    with pytest.raises(ValueError, match=r"is in two columns, A, B"):
+        run_tool("report.py", f"A={folders[0]}", f"B={folders[0]}")
+    with pytest.raises(ValueError, match=r"nowhere is not a folder"):
+        run_tool("report.py", f"A={tmp_path / 'nowhere'}")
+
+
+def test_other_test_videos_are_another_row(tmp_path):
+    folders = [demo(tmp_path / f"{n}", n, 0.5, "a", num_test=n) for n in (100, 512)]
+    run_tool("report.py", f"A={folders[0]},{folders[1]}", "--out", tmp_path)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    found = [line.split(" | ")[1] for line in lines if "visual probe" in line]
+    assert sorted(found) == ["100 test videos", "512 test videos"]

@@ -36,6 +36,8 @@ def test_errors(tmp_path):
         (dict(folds=[dict(fold=1, top1=0.5), dict(fold=2, top1="-")]), r"folds\[1\]\.top1 is '-'"),
         (dict(splits=[dict(split="a", top1=0.5)]), r"splits\[0\]\.split is 'a'"),
         (dict(checkpoint=3), r"checkpoint is 3, expected a path"),
+        (dict(untrained=dict(top1="low")), r"untrained\.top1 is 'low', expected a number"),
+        (dict(chance=0.5), r"chance is 0\.5, expected figures by name"),
         (dict(benchmark=None), r"benchmark is None, expected a name"),
     ],
 )

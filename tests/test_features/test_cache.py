@@ -1,6 +1,6 @@
 """Features on disk, of real videos through the real data path.
 
-Several ranks are tried in test_tools/test_retrieval.py.
+Several ranks are tried in test_tools/test_evaluate_retrieval.py.
 """
 
 import copy

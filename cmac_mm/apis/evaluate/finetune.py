@@ -86,7 +86,7 @@ def run(options: Options) -> list[dict]:
 def _parts(options: Options) -> list[_Part]:
     """What is to be run."""
     cfg = options.load_config(())
-    if "result" not in cfg.get("default_hooks", {}):
+    if not cfg.get("default_hooks", {}).get("result"):
         raise ValueError(
             f"{options.config} writes no result: expected default_hooks.result, as the configs in "
             "configs/recognition have it"
