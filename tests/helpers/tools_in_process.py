@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,11 +12,12 @@ import pytest
 from helpers.paths import TOOLS
 
 
-def load_tool(name: str) -> ModuleType:
-    """The module of ``tools/NAME``, such as ``analysis/cluster_page.py``."""
+def load_tool(name: str | Path) -> ModuleType:
+    """The module of ``tools/NAME``, such as ``analysis/cluster_page.py``, or of a path."""
     path = TOOLS / name
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"tool_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look it up
     spec.loader.exec_module(module)
     return module
 
