@@ -1,0 +1,1 @@
+"""Contracts; a package, as files of other folders have the same names."""
