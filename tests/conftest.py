@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Networks here are small, and each of several processes would start a thread for every core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded
+
 import signal
 from pathlib import Path
 
@@ -18,18 +22,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 @pytest.fixture(scope="session")
-def media_dir() -> Path:
-    """Folder of real media files; see its PROVENANCE.md."""
-    if not MEDIA.is_dir():
-        pytest.skip(f"real media files are not at {MEDIA}")
-    return MEDIA.resolve()
-
-
-@pytest.fixture(scope="session")
-def clips_dir(tmp_path_factory) -> Path:
-    """Folder of ordinary clips: the real media files where they are, else small ones made now."""
+def media_dir(tmp_path_factory) -> Path:
+    """Folder of media files: the real ones where they are, else small ones made now."""
     if MEDIA.is_dir():
         return MEDIA.resolve()
     folder = tmp_path_factory.mktemp("media")
     make_media(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips_dir(media_dir) -> Path:
+    return media_dir

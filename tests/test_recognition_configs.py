@@ -125,8 +125,8 @@ def test_learning_rate_of_every_epoch(recipe):
             assert optimizer.weight_decay == 5e-3
 
 
-def test_an_epoch_has_ten_clips_of_each_video(clips_dir, tmp_path):
-    files = sorted((clips_dir / "ucf101_mini/UCF-101/Archery").iterdir())[:3]
+def test_an_epoch_has_ten_clips_of_each_video(media_dir, tmp_path):
+    files = sorted((media_dir / "ucf101_mini/UCF-101/Archery").iterdir())[:3]
     (tmp_path / "list.txt").write_text("".join(f"{file} {i}\n" for i, file in enumerate(files)))
     cfg = load("cmac_r2plus1d-18_1xb16-32x128-12e_ucf101.py")
     loader = cfg.train_dataloader

@@ -1,6 +1,6 @@
 """Load damaged files: each must end in a clip or in a MediaError that names the file.
 
-Real files of eight formats are damaged in four ways: turned bits, ends and parts that are missing,
+Files of eight formats are damaged in four ways: turned bits, ends and parts that are missing,
 wrong values in headers, and packets that are exchanged, dropped, repeated, shortened, scrambled or
 shifted in time. Each variant goes through the training pipeline of
 configs/_base_/datasets/cmac_32x128.py in a guarded process, as in training. A variant fails if the
@@ -50,8 +50,6 @@ from cmac_mm.utils import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/_base_/datasets/cmac_32x128.py"
-NAMES = ("torchvision_videos", "ucf101_mini", "grid_mini", "nasty2")
-FOLDERS = [ROOT / "../shared/media" / name for name in NAMES]
 SUFFIXES = ["mp4", "avi", "mpg", "webm", "mov", "mkv", "ts", "wmv"]
 WEBM_CODECS = [("libvpx", "libopus"), ("libvpx-vp9", "libopus")]
 FAILURES = ("crashed", "hung", "error")
@@ -70,9 +68,9 @@ def parse_args() -> argparse.Namespace:
         "--videos",
         type=Path,
         nargs="+",
-        default=FOLDERS,
+        required=True,
         metavar="DIR",
-        help=f"folders of videos with sound, *.{', *.'.join(SUFFIXES)} (the tests' real files)",
+        help=f"folders of videos with sound, *.{', *.'.join(SUFFIXES)}",
     )
     parser.add_argument("--sources", type=int, default=4, help="files of a format and folder (4)")
     parser.add_argument("--time-limit", type=float, default=20, help="seconds a variant (20)")

@@ -1,13 +1,16 @@
-"""Small clips under the names and lists of public data sets, for where the real ones are absent."""
+"""Small files under the names and lists of public data sets, for where the real ones are absent."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
 
+from helpers.made_annotations import make_annotations
+from helpers.made_nasty import make_nasty, make_nasty2
 from helpers.media_tools import RATE, write_video
 
 UCF101 = {
@@ -31,27 +34,34 @@ ESC10 = {
     41: "chainsaw",
 }
 NTSC = Fraction(30000, 1001)
-LONGER = (
-    "kinetics/arm_wrestling/ehLnj7pXnYE_000027_000037.mp4",
-    "kinetics/bungee_jumping/dAeUFSdYG1I_000010_000020.mp4",
-    "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4",
-    "torchvision_videos/R6llTwEh07w.mp4",
-    "torchvision_videos/v_SoccerJuggling_g23_c01.avi",
-)
+# Seconds, frames a second and size.
+OTHER_CLIPS = {
+    "kinetics/arm_wrestling/ehLnj7pXnYE_000027_000037.mp4": (10, NTSC, (168, 96)),
+    "kinetics/bungee_jumping/dAeUFSdYG1I_000010_000020.mp4": (10, NTSC, (168, 96)),
+    "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4": (10, NTSC, (240, 180)),
+    "torchvision_videos/R6llTwEh07w.mp4": (10, 30, (240, 180)),
+    "torchvision_videos/SOX5yA1l24A.mp4": (11.078, NTSC, (340, 256)),
+    "torchvision_videos/WUzgd7C1pWA.mp4": (10.91, NTSC, (340, 256)),
+    "torchvision_videos/v_SoccerJuggling_g23_c01.avi": (8, NTSC, (168, 96)),
+    "torchvision_videos/RATRACE_wave_f_nm_np1_fr_goo_37.avi": (2.4, 30, (168, 96)),
+    **{f"grid_mini/film{k}.mpg": (3, 25, (180, 144)) for k in range(9)},
+    "grid_mini/bbaf2n.mpg": (3, 25, (180, 144)),
+}
 
 
 def make_media(folder: Path) -> None:
-    """Write part of the layout of the real media files: UCF101, ESC-10, Kinetics and one bad file.
+    """Write the layout of the real media files as far as tests use it.
 
     Every clip has a picture and a sound of its own.
     """
     _make_ucf101(folder / "ucf101_mini")
     _make_esc(folder)
-    for seed, name in enumerate(LONGER):
-        _make_clip(folder / name, 1000 + seed, seconds=10.0, fps=NTSC, size=(168, 96))
-    bad = folder / "nasty/mp4parse__chunk_out_of_range.mp4"
-    bad.parent.mkdir()
-    bad.write_bytes(b"no video at all")
+    for seed, (name, (seconds, fps, size)) in enumerate(OTHER_CLIPS.items()):
+        _make_clip(folder / name, 1000 + seed, seconds, fps, size)
+    make_annotations(folder / "annotations")
+    with TemporaryDirectory() as scratch:
+        make_nasty(folder / "nasty", Path(scratch))
+        make_nasty2(folder / "nasty2", Path(scratch))
 
 
 def _make_ucf101(folder: Path) -> None:
@@ -62,7 +72,7 @@ def _make_ucf101(folder: Path) -> None:
     train, test = [], []
     for number, name in UCF101.items():
         for group in range(1, 13):
-            file = f"{name}/v_{name}_g{group:02d}_c01.avi"
+            file = f"{name}/v_{name}_g{group:02d}_c02.avi"
             _make_clip(folder / "UCF-101" / file, 20 * number + group)
             if group <= 4:
                 test.append(f"{file}\n")
@@ -84,7 +94,7 @@ def _make_esc(folder: Path) -> None:
             rows.append(f"{name},{fold},{target},{category},True,{source},A\n")
     (folder / "esc10_mini/meta/esc50.csv").write_text("".join(rows))
     for name in ("102844-A-49", "161099-B-47", "180337-A-28", "196671-A-8"):
-        _write_sound(folder / f"esc50_wav/4-{name}.wav", int(name[:6]))
+        _write_sound(folder / f"esc50_wav/4-{name}.wav", int(name[:6]), 5.0)
 
 
 def _sound(seed: int, seconds: float, rate: int) -> np.ndarray:
@@ -95,8 +105,8 @@ def _sound(seed: int, seconds: float, rate: int) -> np.ndarray:
     return (0.3 * tone + rng.uniform(-0.2, 0.2, len(time))).astype(np.float32)
 
 
-def _write_sound(path: Path, seed: int) -> None:
-    soundfile.write(path, _sound(seed, 3.0, 44100), 44100)
+def _write_sound(path: Path, seed: int, seconds: float = 3.0) -> None:
+    soundfile.write(path, _sound(seed, seconds, 44100), 44100)
 
 
 def _make_clip(
@@ -106,16 +116,17 @@ def _make_clip(
     fps: Fraction | int = 15,
     size: tuple[int, int] = (160, 120),
 ) -> None:
-    """Four by three fields, whose colours change slowly."""
+    """Four by three grainy fields, whose colours change slowly."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     colours, speeds = rng.uniform(40, 215, (3, 4, 3)), rng.uniform(-3, 3, (3, 4, 3))
 
+    grain = rng.integers(-8, 9, (size[1] // 3 * 3, size[0] // 4 * 4, 1))
+
     def picture(number: int) -> np.ndarray:
-        image = (colours + 20 * np.sin(speeds * number / float(fps))).astype(np.uint8)
-        return image.repeat(size[1] // 3, axis=0).repeat(size[0] // 4, axis=1)
+        colour = colours + 20 * np.sin(speeds * number / float(fps))
+        fields = colour.repeat(size[1] // 3, axis=0).repeat(size[0] // 4, axis=1)
+        return (fields + grain).astype(np.uint8)
 
     sound = _sound(seed, seconds, RATE)[None]
-    # ALAC, as AAC's decoder makes up noise that depends on where it started.
-    codecs = ("libx264", "alac") if path.suffix == ".mp4" else None
-    write_video(path, fps, seconds, size=size, sound=sound, codecs=codecs, picture=picture)
+    write_video(path, fps, seconds, size=size, sound=sound, picture=picture)

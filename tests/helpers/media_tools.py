@@ -15,8 +15,15 @@ CODECS = {
     ".webm": ("libvpx", "libopus"),
     ".avi": ("mpeg4", "pcm_s16le"),
     ".ts": ("mpeg2video", "mp2"),
+    ".mpg": ("mpeg1video", "mp2"),
 }
-FAST = {"libvpx": {"deadline": "realtime", "cpu-used": "8"}, "libx264": {"preset": "veryfast"}}
+OPTIONS = {
+    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
+    "libx264": {"preset": "veryfast"},
+    "libsvtav1": {"preset": "12"},
+    # Without the noise that the decoder makes up, which depends on where it started.
+    "aac": {"aac_pns": "0"},
+}
 RATE = 48000
 
 
@@ -34,13 +41,14 @@ def write_video(
     noise: np.random.Generator | None = None,
     picture: Callable[[int], np.ndarray] | None = None,
     video_options: dict[str, str] | None = None,
+    rate: int = RATE,
 ) -> list[float]:
     """Write a video whose picture ``k`` has brightness by ``k``; returns the flashes' times.
 
     The first picture is at ``start`` seconds (to the frame) of the container's clock, the sound
     begins at ``audio_start`` (``start``, if None). In a flash the picture is white for one frame,
     and a click of 1 ms sounds at the very moment it appears. ``sound`` (channels, samples at
-    48 kHz) replaces the clicks, ``noise`` or what ``picture`` returns for its number the
+    ``rate``) replaces the clicks, ``noise`` or what ``picture`` returns for its number the
     picture.
     """
     fps = Fraction(fps)
@@ -51,7 +59,7 @@ def write_video(
     options = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=options) as out:
         video = out.add_stream(
-            video_codec, rate=fps, options=video_options or FAST.get(video_codec, {})
+            video_codec, rate=fps, options=video_options or OPTIONS.get(video_codec, {})
         )
         video.codec_context.thread_count = 1
         video.width, video.height = size
@@ -60,12 +68,13 @@ def write_video(
         video.codec_context.time_base = 1 / fps
         channels = 1 if sound is None else len(sound)
         layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
-        audio = out.add_stream(audio_codec, rate=RATE, layout=layout)
+        options = OPTIONS.get(audio_codec, {})
+        audio = out.add_stream(audio_codec, rate=rate, layout=layout, options=options)
         if sound is None:
-            sound = np.zeros((1, round((start + seconds - audio_start) * RATE)), np.float32)
+            sound = np.zeros((1, round((start + seconds - audio_start) * rate)), np.float32)
             for k in flashes:
-                at = round((start + k / fps - audio_start) * RATE)
-                sound[0, at : at + RATE // 1000] = 0.9
+                at = round((start + k / fps - audio_start) * rate)
+                sound[0, at : at + rate // 1000] = 0.9
         packets = []
         for k in range(count):
             level = 235 if k in flashes else 16 + (k * 7) % 60
@@ -79,7 +88,7 @@ def write_video(
             frame.time_base = 1 / fps
             packets += video.encode(frame)
         packets += video.encode(None)
-        packets += _encode_sound(audio, sound, round(audio_start * RATE))
+        packets += _encode_sound(audio, sound, round(audio_start * rate))
         for packet in sorted(packets, key=lambda p: float((p.dts or 0) * p.time_base)):
             out.mux(packet)
     return [float(k / fps) for k in flashes]
@@ -89,14 +98,14 @@ def _encode_sound(stream: av.AudioStream, sound: np.ndarray, first: int) -> list
     frame = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(sound, np.float32), format="fltp", layout=stream.layout.name
     )
-    frame.sample_rate = RATE
-    frame.pts, frame.time_base = first, Fraction(1, RATE)
+    frame.sample_rate = stream.rate
+    frame.pts, frame.time_base = first, Fraction(1, stream.rate)
     context = stream.codec_context
     context.open()
     resampler = av.AudioResampler(
         format=context.format,
         layout=stream.layout,
-        rate=RATE,
+        rate=stream.rate,
         frame_size=context.frame_size or 1024,
     )
     packets = []
@@ -145,6 +154,45 @@ def all_sound(path: Path) -> tuple[float, int, np.ndarray]:
         return frames[0].time - origin, rate, np.concatenate(pieces)
 
 
+def remux(
+    target: Path,
+    *sources: Path,
+    kinds: tuple[str, ...] = ("video", "audio"),
+    change: Callable[[av.Packet], bytes] | None = None,
+    set_up: Callable[[av.VideoStream], None] | None = None,
+    options: dict[str, str] | None = None,
+    metadata: str | None = None,
+) -> None:
+    """Write the streams of some files into one, packet by packet.
+
+    ``change`` returns what a packet is to hold instead, ``set_up`` is called with each stream of
+    pictures, ``metadata`` is a title that is not written in UTF-8.
+    """
+    opened = [av.open(str(path)) for path in sources]
+    with av.open(str(target), "w", options=options or {}, metadata_encoding="latin-1") as out:
+        if metadata:
+            out.metadata["title"] = metadata
+        packets = []
+        for source in opened:
+            streams = [stream for stream in source.streams if stream.type in kinds]
+            made = {s.index: out.add_stream_from_template(s) for s in streams}
+            for stream in made.values():
+                if set_up and stream.type == "video":
+                    set_up(stream)
+            for packet in source.demux(streams):
+                if not packet.size:
+                    continue
+                new = av.Packet(change(packet) if change else bytes(packet))
+                new.stream, new.time_base = made[packet.stream.index], packet.time_base
+                new.pts, new.dts = packet.pts, packet.dts
+                new.duration, new.is_keyframe = packet.duration, packet.is_keyframe
+                packets.append(new)
+        for packet in sorted(packets, key=lambda p: float(p.dts * p.time_base)):
+            out.mux(packet)
+    for source in opened:
+        source.close()
+
+
 def write_pictures(
     path: Path,
     codec: str,
@@ -157,7 +205,7 @@ def write_pictures(
     ``set_up`` is called with the stream before it is opened, to set what the file says of itself.
     """
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=25, options=options or FAST.get(codec, {}))
+        stream = out.add_stream(codec, rate=25, options=options or OPTIONS.get(codec, {}))
         stream.codec_context.thread_count = 1
         for k, frame in enumerate(frames):
             if k == 0:

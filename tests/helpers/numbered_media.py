@@ -11,16 +11,15 @@ from pathlib import Path
 import av
 import numpy as np
 
+from helpers import media_tools
 from helpers.media_tools import RATE, _encode_sound
 
 BITS = 12
 FPS = 25
 SIDE = 96
 OPTIONS = {
+    **media_tools.OPTIONS,
     "libx264": {"preset": "veryfast", "x264-params": "keyint=15:bframes=2:b-adapt=0"},
-    "libvpx": {"deadline": "realtime", "cpu-used": "8"},
-    # Without the noise that the decoder makes up, which depends on where it started.
-    "aac": {"aac_pns": "0"},
     "vorbis": {"strict": "experimental"},
 }
 
@@ -49,6 +48,7 @@ def write_numbered(
     first: int = 0,
     container_options: dict[str, str] | None = None,
     hole: tuple[float, float] | None = None,
+    audio_options: dict[str, str] | None = None,
 ) -> None:
     """Write a file with the given codecs of picture and sound; None: without.
 
@@ -66,10 +66,8 @@ def write_numbered(
             video.codec_context.thread_count = 1
             video.codec_context.time_base = Fraction(1, FPS)
         if audio_codec:
-            layout = "mono"
-            audio = out.add_stream(
-                audio_codec, rate=RATE, layout=layout, options=OPTIONS.get(audio_codec, {})
-            )
+            options = audio_options or OPTIONS.get(audio_codec, {})
+            audio = out.add_stream(audio_codec, rate=RATE, layout="mono", options=options)
             if "pcm" not in audio_codec:
                 audio.bit_rate = 192_000
         if video_codec:
@@ -89,6 +87,15 @@ def write_numbered(
             packets += heard
         for packet in sorted(packets, key=lambda p: float((p.dts or 0) * p.time_base)):
             out.mux(packet)
+
+
+def set_avi_start(path: Path, frames: int) -> None:
+    """Let an AVI's picture start some frames later: dwStart, in the header of its track."""
+    content = bytearray(path.read_bytes())
+    header = content.index(b"strh") + 8
+    assert content[header : header + 4] == b"vids"
+    content[header + 28 : header + 32] = frames.to_bytes(4, "little")
+    path.write_bytes(content)
 
 
 @dataclass

@@ -19,8 +19,8 @@ CLASSES = 5
 
 
 @pytest.fixture(scope="module")
-def video(clips_dir):
-    return str(min((clips_dir / "ucf101_mini/UCF-101").glob("*/*.avi")))
+def video(media_dir):
+    return str(min((media_dir / "ucf101_mini/UCF-101").glob("*/*.avi")))
 
 
 @pytest.fixture(params=CONFIGS)

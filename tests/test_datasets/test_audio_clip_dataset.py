@@ -55,10 +55,10 @@ def tone(rate=44100, seconds=5.0, hertz=440.0, level=0.5):
     return level * np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate)
 
 
-def test_real_files_against_plain_soundfile(clips_dir):
+def test_real_files_against_plain_soundfile(media_dir):
     # At the file's own rate nothing is resampled: each clip is a slice of the file.
-    files = sorted((clips_dir / "esc50_wav").glob("*.wav"))
-    files += sorted((clips_dir / "esc10_mini/audio").glob("1-*.ogg"))[:3]
+    files = sorted((media_dir / "esc50_wav").glob("*.wav"))
+    files += sorted((media_dir / "esc10_mini/audio").glob("1-*.ogg"))[:3]
     assert len(files) == 7
     for path in files:
         sound, rate = soundfile.read(path, dtype="float32")
@@ -82,9 +82,9 @@ def test_resampling_keeps_a_tone_and_its_time(tmp_path):
         assert np.abs(waveform[i] - part)[inner].max() < 1e-4
 
 
-def test_same_sound_as_the_data_path_of_videos(clips_dir):
+def test_same_sound_as_the_data_path_of_videos(media_dir):
     # Other decoder, other resampler, and the clips start within half a sample of each other.
-    path = str(next((clips_dir / "esc50_wav").glob("4-102844*.wav")))
+    path = str(next((media_dir / "esc50_wav").glob("4-102844*.wav")))
     mel = LogMelSpectrogram(num_mels=64)
     ours = mel(clips_of(path, num_clips=4))["audios"]
     results = dict(filename=path)
@@ -185,10 +185,10 @@ def test_broken_files_are_named(tmp_path, media_dir):
 
 
 @pytest.fixture(scope="module")
-def esc10_lists(clips_dir, tmp_path_factory):
+def esc10_lists(media_dir, tmp_path_factory):
     """The five folds of the ESC-10 files, with classes 0 to 9."""
     folder = tmp_path_factory.mktemp("esc10")
-    with (clips_dir / "esc10_mini/meta/esc50.csv").open() as file:
+    with (media_dir / "esc10_mini/meta/esc50.csv").open() as file:
         rows = list(csv.DictReader(file))
     targets = sorted({int(row["target"]) for row in rows})
     for fold in range(1, 6):
@@ -201,8 +201,8 @@ def esc10_lists(clips_dir, tmp_path_factory):
     return [str(folder / f"esc10_fold{fold}.txt") for fold in range(1, 6)]
 
 
-def test_several_lists_are_folds(esc10_lists, clips_dir):
-    prefix = dict(audio=str(clips_dir / "esc10_mini/audio"))
+def test_several_lists_are_folds(esc10_lists, media_dir):
+    prefix = dict(audio=str(media_dir / "esc10_mini/audio"))
     dataset = AudioClipDataset(esc10_lists, pipeline(), prefix, test_mode=True)
     lines = [line for path in esc10_lists for line in Path(path).read_text().splitlines()]
     assert dataset.list_paths() == [line.rsplit(" ", 1)[0] for line in lines]
@@ -258,14 +258,14 @@ def load_all(lists, prefix, workers, mode, batch_size):
     return torch.cat([batch["inputs"]["audio"] for batch in loader])
 
 
-def test_workers_and_batches_change_nothing(esc10_lists, clips_dir):
-    prefix = dict(audio=str(clips_dir / "esc10_mini/audio"))
+def test_workers_and_batches_change_nothing(esc10_lists, media_dir):
+    prefix = dict(audio=str(media_dir / "esc10_mini/audio"))
     first = load_all(esc10_lists[:2], prefix, 0, "uniform", 3)
     assert torch.equal(load_all(esc10_lists[:2], prefix, 2, "uniform", 8), first)
 
 
-def test_ogg_against_another_decoder(clips_dir):
-    for path in sorted((clips_dir / "esc10_mini/audio").glob("1-1*.ogg")):
+def test_ogg_against_another_decoder(media_dir):
+    for path in sorted((media_dir / "esc10_mini/audio").glob("1-1*.ogg")):
         with av.open(str(path)) as container:
             frames = list(container.decode(audio=0))
         reference = np.concatenate([frame.to_ndarray()[0] for frame in frames])

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from helpers.media_tools import all_frames, all_sound, write_video
+from helpers.media_tools import all_frames, all_sound, remux, write_video
 from scipy.signal import firwin, resample_poly
 
 from cmac_mm.datasets.av_reader import MediaError, MediaFile, read_frames, read_sound
@@ -387,15 +387,7 @@ def test_fragmented_mp4_and_several_tracks_are_looked_at_closely(tmp_path, media
     """Their headers do not tell the samples, or which track to take."""
     whole, parts = tmp_path / "whole.mp4", tmp_path / "parts.mp4"
     write_video(whole, seconds=4)
-    with (
-        av.open(str(whole)) as source,
-        av.open(str(parts), "w", options={"movflags": "frag_keyframe+empty_moov"}) as out,
-    ):
-        streams = {s.index: out.add_stream_from_template(s) for s in source.streams}
-        for packet in source.demux():
-            if packet.dts is not None:
-                packet.stream = streams[packet.stream.index]
-                out.mux(packet)
+    remux(parts, whole, options={"movflags": "frag_keyframe+empty_moov"})
     for path in (parts, media_dir / "nasty/torchcodec__nasa_13013.mp4"):
         media = MediaFile(str(path))
         assert looked_closely(media)

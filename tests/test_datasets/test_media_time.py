@@ -9,7 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.numbered_media import FPS, OPTIONS, RATE, decode_all, number_in, write_numbered
+from helpers.numbered_media import (
+    FPS,
+    OPTIONS,
+    RATE,
+    decode_all,
+    number_in,
+    set_avi_start,
+    write_numbered,
+)
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
@@ -172,11 +180,7 @@ def test_the_start_that_avi_gives_a_track(tmp_path):
     path = tmp_path / "made.avi"
     write_numbered(path, ("mpeg4", "mp2"), 3)
     decoded = decode_all(path)
-    content = bytearray(path.read_bytes())
-    header = content.index(b"strh") + 8
-    assert content[header : header + 4] == b"vids"
-    content[header + 28 : header + 32] = (12).to_bytes(4, "little")
-    path.write_bytes(content)
+    set_avi_start(path, 12)
     with opened(path) as media:
         assert media.duration == pytest.approx(3)
         assert number_at(media, 0.0) == 0

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -167,12 +168,15 @@ def test_step_never_waits_for_the_device(config, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
-def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, name):
+def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, request, name):
     class Ask(Hook):
         def before_train_iter(self, runner, batch_idx, data_batch=None):
             if runner.iter == 2:
                 os.kill(os.getpid(), getattr(signal, name))
 
+    # Started under nohup, or by a job scheduler, the tests are deaf to SIGHUP, and so is the hook.
+    request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP)))
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     whole, state = train(config(tmp_path / "whole"))
     cfg = config(tmp_path / "asked", **{"default_hooks.checkpoint.interval_iters": 0})
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
@@ -188,6 +192,19 @@ def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, name):
     assert rest == whole[3:]
     assert all(torch.equal(value, resumed[key]) for key, value in state.items())
     assert [signal.getsignal(n) for n in numbers] == handlers
+
+
+def test_a_run_under_nohup_outlives_its_terminal(config, tmp_path, monkeypatch, request):
+    class HangUp(Hook):
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    request.addfinalizer(partial(signal.signal, signal.SIGHUP, before))
+    with_hook(monkeypatch, HangUp())
+    _, state = train(config(tmp_path, **{"train_cfg.max_epochs": 1}))
+    assert state is not None
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 def test_full_disk_leaves_the_last_good_file(tmp_path):

@@ -65,8 +65,8 @@ def loader(ann_file, **options):
 
 
 @pytest.fixture
-def ann_file(clips_dir, tmp_path):
-    files = sorted((clips_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::8][:7]
+def ann_file(media_dir, tmp_path):
+    files = sorted((media_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::8][:7]
     path = tmp_path / "list.txt"
     path.write_text("".join(f"{file} {index % 3}\n" for index, file in enumerate(files)))
     return path

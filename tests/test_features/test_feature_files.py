@@ -48,9 +48,9 @@ def build(seed=0):
 
 
 @pytest.fixture
-def ann_file(clips_dir, tmp_path):
+def ann_file(media_dir, tmp_path):
     """Seven rows; two of them are refused."""
-    files = sorted((clips_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::8][:7]
+    files = sorted((media_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::8][:7]
     broken = tmp_path / "broken.avi"
     broken.write_bytes(b"nothing")
     for row in REFUSED:

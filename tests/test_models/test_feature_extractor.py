@@ -51,7 +51,7 @@ def plain_features(path, network):
         return network((x - mean) / std).mean(dim=0)
 
 
-def test_features_agree_with_an_independent_script(clips_dir, tmp_path):
+def test_features_agree_with_an_independent_script(media_dir, tmp_path):
     """The retrieval config with fewer, smaller clips to save time, cut from unscaled pictures."""
     torch.manual_seed(0)
     network = r2plus1d_18().eval()
@@ -64,7 +64,7 @@ def test_features_agree_with_an_independent_script(clips_dir, tmp_path):
     torch.save({k: v for k, v in state.items() if ".fc." not in k}, tmp_path / "checkpoint.pth")
     network.fc = torch.nn.Identity()
 
-    files = sorted((clips_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::29]
+    files = sorted((media_dir / "ucf101_mini/UCF-101").rglob("*.avi"))[::29]
     assert len(files) == 3
     (tmp_path / "list.txt").write_text("".join(f"{path} 0\n" for path in files))
     cfg = cmac_mm.load_config("cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py")

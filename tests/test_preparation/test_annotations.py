@@ -124,8 +124,8 @@ def test_missing_files_are_listed_and_a_later_run_forgets_them(official, tmp_pat
     assert len(entries(out / "hmdb51_train_split1.txt")) == 3570
 
 
-def test_ucf101_mini_is_read(clips_dir, tmp_path):
-    folder = clips_dir / "ucf101_mini"
+def test_ucf101_mini_is_read(media_dir, tmp_path):
+    folder = media_dir / "ucf101_mini"
     files = scan_media(folder / "UCF-101")
     summaries = write_lists(
         read_ucf101(folder / "ucfTrainTestlist"), StemIndex(files).find, tmp_path
@@ -464,8 +464,8 @@ def test_esc50_and_esc10_folds(official, tmp_path, capitals):
             assert small[int(label)] == classes[int(large[path])]
 
 
-def test_esc10_mini_is_read(clips_dir, tmp_path):
-    folder = clips_dir / "esc10_mini"
+def test_esc10_mini_is_read(media_dir, tmp_path):
+    folder = media_dir / "esc10_mini"
     files = scan_media(folder / "audio", (".ogg",))
     annotations = read_esc50(folder / "meta/esc50.csv")
     summaries = write_lists(annotations, StemIndex(files).find, tmp_path)

@@ -47,12 +47,12 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(clips_dir, tmp_path):
+def folder(media_dir, tmp_path):
     """Real clips under names as ActivityNet has them."""
     videos = tmp_path / "videos"
     videos.mkdir()
     for index, name in enumerate(CLIPS):
-        shutil.copyfile(clips_dir / name, videos / f"v_{index}{Path(name).suffix}")
+        shutil.copyfile(media_dir / name, videos / f"v_{index}{Path(name).suffix}")
     return videos
 
 
@@ -67,14 +67,14 @@ def make_video(path, seconds, rate=25):
         out.mux(stream.encode(None))
 
 
-def test_features_are_those_of_the_test_pipeline(checkpoint, clips_dir, tmp_path):
+def test_features_are_those_of_the_test_pipeline(checkpoint, media_dir, tmp_path):
     """A stride that divides the video evenly gives the pipeline's own uniform clips."""
     init_default_scope("mmaction")
     cfg, count = load_config(CONFIG), 7
     pipeline = find_test_pipeline(cfg)
     pipeline[1] = dict(pipeline[1], num_clips=count)
     (tmp_path / "list.txt").write_text(f"{CLIPS[1]}\n")
-    dataset = AudioVisualDataset(str(tmp_path / "list.txt"), pipeline, dict(video=str(clips_dir)))
+    dataset = AudioVisualDataset(str(tmp_path / "list.txt"), pipeline, dict(video=str(media_dir)))
     sample = default_collate([dataset[0]])
     model = MODELS.build(cfg.model).eval()
     model.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
@@ -88,7 +88,7 @@ def test_features_are_those_of_the_test_pipeline(checkpoint, clips_dir, tmp_path
             )
         ]
     stride = sample["data_samples"][0].clip_start[1]
-    command = [CONFIG, checkpoint, tmp_path / "list.txt", "--prefix", clips_dir]
+    command = [CONFIG, checkpoint, tmp_path / "list.txt", "--prefix", media_dir]
     command += ["--stride", stride, "--layout", "npy", "--batch-size", 3]
     name = Path(CLIPS[1]).stem
     run(*command, "--modality", "audio", "visual", "--out", tmp_path / "both", "--workers", 0)
@@ -187,9 +187,9 @@ def test_a_long_video_is_read_in_pieces(tmp_path):
             assert np.abs(grey - (2 * frames) % 256).max() <= 6
 
 
-def test_h5_for_gtad(checkpoint, clips_dir, tmp_path):
+def test_h5_for_gtad(checkpoint, media_dir, tmp_path):
     for index, part in enumerate(("validation", "test")):
-        shutil.copyfile(clips_dir / CLIPS[index], tmp_path / f"video_{part}_000005{index}.mp4")
+        shutil.copyfile(media_dir / CLIPS[index], tmp_path / f"video_{part}_000005{index}.mp4")
     out = tmp_path / "out"
     command = [CONFIG, checkpoint, tmp_path, "--out", out, "--workers", 0, "--stride-frames", 30]
     run(*command, "--layout", "h5")

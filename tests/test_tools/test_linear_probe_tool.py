@@ -36,7 +36,7 @@ OPTIONS = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, clips_dir):
+def folder(tmp_path_factory, media_dir):
     """A pretrained encoder, lists of 8 and 7 videos, and the probes trained for one epoch."""
     folder = tmp_path_factory.mktemp("linear probe")
     torch.manual_seed(0)
@@ -48,7 +48,7 @@ def folder(tmp_path_factory, clips_dir):
     state = {f"visual_backbone.{key}": value for key, value in encoder.state_dict().items()}
     torch.save(dict(state_dict=state), folder / "pretrained.pth")
 
-    videos = clips_dir / "ucf101_mini/UCF-101"
+    videos = media_dir / "ucf101_mini/UCF-101"
     classes = sorted(path.name for path in videos.iterdir())
     files = [
         f"{name}/{file.name}" for name in classes for file in sorted((videos / name).iterdir())

@@ -25,8 +25,8 @@ def run(monkeypatch, capsys):
     return call
 
 
-def test_ucf101_mini(run, clips_dir, tmp_path):
-    folder = clips_dir / "ucf101_mini"
+def test_ucf101_mini(run, media_dir, tmp_path):
+    folder = media_dir / "ucf101_mini"
     out = tmp_path / "lists"
     code, output = run("ucf101", folder / "UCF-101", folder / "ucfTrainTestlist", "--out", out)
     assert code == 0, output

@@ -46,7 +46,7 @@ OPTIONS = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, clips_dir):
+def folder(tmp_path_factory, media_dir):
     """Lists of 8 training and 7 test videos, an encoder, and the split run from it."""
     folder = tmp_path_factory.mktemp("recognition")
     init_default_scope("mmaction")
@@ -59,7 +59,7 @@ def folder(tmp_path_factory, clips_dir):
     state = {f"visual_backbone.{key}": value for key, value in encoder.state_dict().items()}
     torch.save(dict(state_dict=state), folder / "pretrained.pth")
 
-    videos = clips_dir / "ucf101_mini"
+    videos = media_dir / "ucf101_mini"
     numbers = (videos / "ucfTrainTestlist/classInd.txt").read_text().split()
     labels = {
         name: int(number) - 1 for number, name in zip(numbers[::2], numbers[1::2], strict=True)

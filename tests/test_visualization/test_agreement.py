@@ -33,7 +33,7 @@ def test_sheet_frames_right_green_and_wrong_red(tmp_path):
         agreement_sheet([], tmp_path / "none.png")
 
 
-def test_middle_frame(clips_dir):
-    path = next(path for path in sorted(clips_dir.rglob("*.avi")) if "nasty" not in path.parts)
+def test_middle_frame(media_dir):
+    path = next(path for path in sorted(media_dir.rglob("*.avi")) if "nasty" not in path.parts)
     frame = middle_frame(path, short_side=72)
     assert frame.dtype == np.uint8 and min(frame.shape[:2]) == 72 and frame.std() > 5

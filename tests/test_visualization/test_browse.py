@@ -28,11 +28,11 @@ def _scope():
 
 
 @pytest.fixture
-def make_dataset(clips_dir, tmp_path):
+def make_dataset(media_dir, tmp_path):
     def make(pipeline, names=(CLIP,), **kwargs):
         path = tmp_path / "list.txt"
         path.write_text("".join(f"{name} 1\n" for name in names))
-        return AudioVisualDataset(str(path), pipeline, dict(video=str(clips_dir)), **kwargs)
+        return AudioVisualDataset(str(path), pipeline, dict(video=str(media_dir)), **kwargs)
 
     return make
 
@@ -228,7 +228,7 @@ def test_video_needs_pictures(tmp_path):
 # ---- the tool
 
 
-def test_tool_on_real_clips(clips_dir, tmp_path, monkeypatch, capsys):
+def test_tool_on_real_clips(media_dir, tmp_path, monkeypatch, capsys):
     ann_file = tmp_path / "list.txt"
     bad = "nasty/mp4parse__chunk_out_of_range.mp4"
     names = [CLIP, "torchvision_videos/R6llTwEh07w.mp4", bad]
@@ -238,7 +238,7 @@ def test_tool_on_real_clips(clips_dir, tmp_path, monkeypatch, capsys):
     arguments = ["cmac_mm::cmac_k400.py", "--num", 5, "--out", out, "--videos", tmp_path / "v"]
     arguments += ["--classes", tmp_path / "classes.txt", "--cfg-options"]
     arguments += [f"train_dataloader.dataset.ann_file={ann_file}"]
-    arguments += [f"train_dataloader.dataset.data_prefix.video={clips_dir}"]
+    arguments += [f"train_dataloader.dataset.data_prefix.video={media_dir}"]
     monkeypatch.setattr(sys, "argv", [str(TOOL), *map(str, arguments)])
     runpy.run_path(str(TOOL), run_name="__main__")
     printed = capsys.readouterr().out
