@@ -29,8 +29,3 @@ def media_dir(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     make_media(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def clips_dir(media_dir) -> Path:
-    return media_dir

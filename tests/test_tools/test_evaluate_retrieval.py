@@ -41,13 +41,13 @@ def options(**more):
 
 
 @pytest.fixture(scope="module")
-def folder(clips_dir, tmp_path_factory):
+def folder(media_dir, tmp_path_factory):
     """The official split 1 of the clips at hand (5 classes), in the layout the configs expect."""
     folder = tmp_path_factory.mktemp("ucf")
-    lists = clips_dir / "ucf101_mini/ucfTrainTestlist"
+    lists = media_dir / "ucf101_mini/ucfTrainTestlist"
     annotations = folder / "data/ucf101/annotations"
     annotations.mkdir(parents=True)
-    (folder / "data/ucf101/videos").symlink_to(clips_dir / "ucf101_mini/UCF-101")
+    (folder / "data/ucf101/videos").symlink_to(media_dir / "ucf101_mini/UCF-101")
     index = [line.split() for line in (lists / "classInd.txt").read_text().splitlines() if line]
     labels = {name: int(number) - 1 for number, name in index}
     for part in ("train", "test"):

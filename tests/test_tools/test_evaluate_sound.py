@@ -62,13 +62,13 @@ def digits(path):
 
 
 @pytest.fixture(scope="module")
-def folder(clips_dir, tmp_path_factory):
+def folder(media_dir, tmp_path_factory):
     """The recordings at hand and their lists, in the layout that the configs expect."""
     folder = tmp_path_factory.mktemp("esc")
     annotations = folder / "data/esc50/annotations"
     annotations.mkdir(parents=True)
-    (folder / "data/esc50/audio").symlink_to(clips_dir / "esc10_mini/audio")
-    with (clips_dir / "esc10_mini/meta/esc50.csv").open() as file:
+    (folder / "data/esc50/audio").symlink_to(media_dir / "esc10_mini/audio")
+    with (media_dir / "esc10_mini/meta/esc50.csv").open() as file:
         rows = list(csv.DictReader(file))
     names = {int(row["target"]): row["category"] for row in rows}
     classes = sorted(names)
@@ -175,7 +175,7 @@ def reference_features(path, network, num_clips=10):
         return network(x)
 
 
-def test_features_against_an_independent_script(folder, clips_dir):
+def test_features_against_an_independent_script(folder, media_dir):
     """The config as it is, and torchvision's ResNet with librosa's spectrograms: 1e-4."""
     torch.manual_seed(3)
     reference = ResNet(BasicBlock, [1, 1, 1, 1])
@@ -190,8 +190,8 @@ def test_features_against_an_independent_script(folder, clips_dir):
     cfg = cmac_mm.load_config(CONFIGS / "cmac_resnet9_10x2s_esc50.py")
     model = MODELS.build(cfg.model).eval()
     model.backbone.load_state_dict(reference.state_dict())
-    files = sorted((clips_dir / "esc50_wav").glob("*.wav"))[:2]
-    files.append(next((clips_dir / "esc10_mini/audio").glob("5-*.ogg")))
+    files = sorted((media_dir / "esc50_wav").glob("*.wav"))[:2]
+    files.append(next((media_dir / "esc10_mini/audio").glob("5-*.ogg")))
     (folder / "some.txt").write_text("".join(f"{file} 0\n" for file in files))
     cfg.test_dataloader.dataset.update(ann_file=str(folder / "some.txt"), data_prefix=dict())
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
