@@ -11,8 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from helpers.made_media import make_media
-from helpers.paths import MEDIA
+from helpers.made_media import media_folder
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,8 +23,4 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 @pytest.fixture(scope="session")
 def media_dir(tmp_path_factory) -> Path:
     """Folder of media files: the real ones where they are, else small ones made now."""
-    if MEDIA.is_dir():
-        return MEDIA.resolve()
-    folder = tmp_path_factory.mktemp("media")
-    make_media(folder)
-    return folder
+    return media_folder(tmp_path_factory.mktemp("scratch"))

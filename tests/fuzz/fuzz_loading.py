@@ -29,12 +29,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from helpers.made_media import media_folder
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
@@ -50,6 +52,7 @@ from cmac_mm.utils import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "configs/_base_/datasets/cmac_32x128.py"
+FOLDERS = ("torchvision_videos", "ucf101_mini", "grid_mini", "nasty2")
 SUFFIXES = ["mp4", "avi", "mpg", "webm", "mov", "mkv", "ts", "wmv"]
 WEBM_CODECS = [("libvpx", "libopus"), ("libvpx-vp9", "libopus")]
 FAILURES = ("crashed", "hung", "error")
@@ -68,9 +71,8 @@ def parse_args() -> argparse.Namespace:
         "--videos",
         type=Path,
         nargs="+",
-        required=True,
         metavar="DIR",
-        help=f"folders of videos with sound, *.{', *.'.join(SUFFIXES)}",
+        help=f"folders of videos with sound, *.{', *.'.join(SUFFIXES)} (the tests' files)",
     )
     parser.add_argument("--sources", type=int, default=4, help="files of a format and folder (4)")
     parser.add_argument("--time-limit", type=float, default=20, help="seconds a variant (20)")
@@ -295,7 +297,9 @@ def main() -> None:
     args = parse_args()
     args.work_dir.mkdir(parents=True, exist_ok=True)
     load = partial(Guard(args.time_limit), Loader(args.memory_limit))
-    sources = collect_sources(args.videos, args.sources, load, args.work_dir)
+    scratch = TemporaryDirectory()
+    videos = args.videos or [media_folder(Path(scratch.name)) / name for name in FOLDERS]
+    sources = collect_sources(videos, args.sources, load, args.work_dir)
     numbers = list(range(args.variants)) if args.only is None else [args.only]
     results = fuzz(numbers, args.seed, sources, load, args.work_dir)
     target = args.work_dir / "results.json"

@@ -20,9 +20,6 @@ from mmengine.registry import DefaultScope
 
 from cmac_mm.datasets.guarded import Guard
 
-# With sound, of every format.
-SOURCES = ("torchvision_videos", "ucf101_mini", "grid_mini", "nasty2")
-
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 
@@ -39,8 +36,8 @@ def load(tool):
 
 
 @pytest.fixture(scope="module")
-def folders(media_dir):
-    return [media_dir / name for name in SOURCES]
+def folders(tool, media_dir):
+    return [media_dir / name for name in tool.FOLDERS]
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +125,7 @@ def test_clips_are_checked(tool):
 def test_two_thousand_variants(folders, tmp_path):
     command = [sys.executable, ROOT / "tests/fuzz/fuzz_loading.py"]
     command += ["--work-dir", tmp_path, "--videos", *folders]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    env = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=550)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     results = json.loads((tmp_path / "results.json").read_text())["results"]

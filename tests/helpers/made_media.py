@@ -12,6 +12,7 @@ import soundfile
 from helpers.made_annotations import make_annotations
 from helpers.made_nasty import make_nasty, make_nasty2
 from helpers.media_tools import RATE, write_video
+from helpers.paths import MEDIA
 
 UCF101 = {
     1: "ApplyEyeMakeup",
@@ -47,6 +48,14 @@ OTHER_CLIPS = {
     **{f"grid_mini/film{k}.mpg": (3, 25, (180, 144)) for k in range(9)},
     "grid_mini/bbaf2n.mpg": (3, 25, (180, 144)),
 }
+
+
+def media_folder(scratch: Path) -> Path:
+    """The real media files where they are, else small ones made in ``scratch / "media"``."""
+    if MEDIA.is_dir():
+        return MEDIA.resolve()
+    make_media(scratch / "media")
+    return scratch / "media"
 
 
 def make_media(folder: Path) -> None:
