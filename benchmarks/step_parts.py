@@ -45,7 +45,7 @@ class StepParts:
         self.marks: list[tuple[str, float | torch.cuda.Event]] = []
         self.in_backward = HEADS
         self._wrap(model.data_preprocessor, "forward", HEADS, INPUT)
-        self._wrap(model, "_encode", HEADS, ENCODERS)
+        self._wrap(model, "_encode_one", HEADS, ENCODERS)
         for encoder in model.key_encoders.values() if model.queue_size else ():
             self._wrap(encoder, "update", HEADS, KEYS)
             self._wrap(encoder, "forward", HEADS, KEYS)
@@ -85,7 +85,7 @@ class StepParts:
             self.mark(before)
             result = method(*args, **kwargs)
             self.mark(during)
-            if name == "_encode" and result.requires_grad:
+            if name == "_encode_one" and result.requires_grad:
                 result.register_hook(self._map_has_gradient)
             return result
 

@@ -12,6 +12,7 @@ from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from mmengine.registry import init_default_scope
 
 import cmac_mm
+from cmac_mm.models import CMAC
 from cmac_mm.utils.config_variables import read_config
 
 CONFIG_DIR = ROOT / "configs"
@@ -42,14 +43,14 @@ def test_builds(name):
     for loader in (cfg.get("train_dataloader"), cfg.get("test_dataloader")):
         if loader is None:
             continue
-        assert loader.dataset.type in DATASETS.module_dict
+        assert DATASETS.get(loader.dataset.type)
         for dataset in inner_datasets(loader.dataset):
             for transform in dataset.pipeline:
                 TRANSFORMS.build(transform)
-            assert dataset.type in DATASETS.module_dict
+            assert DATASETS.get(dataset.type)
             clips = next(t for t in dataset.pipeline if t.type == "SampleClips")
             if loader is cfg.get("train_dataloader"):
-                wanted = 2 if getattr(model, "second_clip", False) else 1
+                wanted = model.head.num_clips if isinstance(model, CMAC) else 1
                 assert clips.get("num_clips", 1) == wanted
     for hook in cfg.custom_hooks:
         HOOKS.build(hook)
@@ -223,9 +224,9 @@ def test_avid_is_the_papers_recipe(data, clips):
     assert cfg.train_cfg.max_epochs == 30 and cfg.train_dataloader.sampler.repeats == clips
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 256
     model = cfg.model
-    assert (model.num_negatives, model.bank_momentum, model.temperature) == (1024, 0.5, 0.07)
-    assert (model.hidden_channels, model.embed_channels) == (512, 128)
-    assert (model.cross_weight, model.self_weight, model.num_positives) == (1, 0, 0)
+    assert (model.num_negatives, model.bank_momentum, model.head.temperature) == (1024, 0.5, 0.07)
+    assert (model.head.hidden_channels, model.head.embed_channels) == (512, 128)
+    assert (model.head.cross_weight, model.head.self_weight, model.num_positives) == (1, 0, 0)
     assert model.visual_backbone.variant == "avid"
     assert model.audio_backbone.type == "AVIDAudioNet"
     for loader in (cfg.train_dataloader, cfg.test_dataloader):
@@ -247,13 +248,13 @@ def test_avid_variants_and_cma(data):
     base, weights = avid("avid_r2plus1d-18", data), {}
     for name in ("avid-self", "avid-joint"):
         cfg = avid(f"{name}_r2plus1d-18", data)
-        weights[name] = (cfg.model.cross_weight, cfg.model.self_weight)
+        weights[name] = (cfg.model.head.cross_weight, cfg.model.head.self_weight)
         assert cfg.train_dataloader == base.train_dataloader
     assert weights == {"avid-self": (0, 1), "avid-joint": (1, 1)}
     cma = avid("avid-cma_r2plus1d-18", data, "8x224-20e")
     assert cma.load_from == f"work_dirs/avid_r2plus1d-18_8xb32-8x224-30e_{data}/epoch_30.pth"
     assert cma.train_cfg.max_epochs == 20
-    assert (cma.model.num_positives, cma.model.agreement_weight) == (32, 1)
+    assert (cma.model.num_positives, cma.model.head.agreement_weight) == (32, 1)
     hook = cma.custom_hooks[-1]
     assert hook.type == "CrossModalAgreementHook" and hook.mode == "min"
     assert hook.interval == {"k400": 5, "audioset": 10}[data]
@@ -263,8 +264,8 @@ def test_cma_ablations_differ_in_their_row_alone():
     base = avid("avid-cma_r2plus1d-18", recipe="8x224-20e")
     for name, value in (("0p1", 0.1), ("0p3", 0.3), ("3", 3), ("10", 10)):
         cfg = avid(f"avid-cma_ablation-lambda-{name}", recipe="8x224-20e")
-        assert cfg.model.agreement_weight == value
-        cfg.model.agreement_weight = 1.0
+        assert cfg.model.head.agreement_weight == value
+        cfg.model.head.agreement_weight = 1.0
         assert cfg.model == base.model and cfg.custom_hooks == base.custom_hooks
     for mode in ("visual", "audio", "max"):
         cfg = avid(f"avid-cma_ablation-positives-{mode}", recipe="8x224-20e")
@@ -337,20 +338,20 @@ def test_methods_of_deep_clustering_differ_in_supervision_alone(method, data):
         network = "resnet18_8xb32-2s" if method == "xdc-audio" else "r2plus1d-18_8xb32-8x224"
         names = [f"deep_clustering/{n}.py" for n in (f"{method}_{network}-60e_k400", XDC)]
     cfg, base = (cmac_mm.load_config(f"cmac_mm::{name}") for name in names)
-    assert cfg.model.supervision == SUPERVISION[method]
+    assert cfg.model.head.supervision == SUPERVISION[method]
     for name in ("visual", "audio"):
         backbone = cfg.model[f"{name}_backbone"]
         assert (backbone is None) == (method in ("xdc-visual", "xdc-audio") and name not in method)
         cfg.model[f"{name}_backbone"] = base.model[f"{name}_backbone"]
-    cfg.model.supervision = base.model.supervision
+    cfg.model.head.supervision = base.model.head.supervision
     assert cfg.to_dict() == base.to_dict()
 
 
 @pytest.mark.parametrize("k", [64, 128, 256, 512, 1024])
 def test_number_of_clusters_is_one_option(k):
-    cfg = deep_clustering(XDC.replace("xdc", "mdc"), **{"model.num_clusters": k})
+    cfg = deep_clustering(XDC.replace("xdc", "mdc"), **{"model.head.num_clusters": k})
     model = MODELS.build(cfg.model)
-    assert {tuple(head.weight.shape) for head in model.heads.values()} == {(k, 512)}
+    assert {tuple(head.weight.shape) for head in model.head.classifiers.values()} == {(k, 512)}
 
 
 def test_last_round_of_xdc_has_32_frames():
@@ -373,7 +374,7 @@ def test_last_round_of_xdc_has_32_frames():
 def test_deep_clustering_on_cmacs_input_differs_in_method_alone(method):
     cfg = deep_clustering(f"{method}_cmac-input_8xb16-32x128-200e_k400")
     cmac = cmac_mm.load_config("cmac_mm::cmac_k400.py")
-    assert cfg.model.supervision == SUPERVISION[method]
+    assert cfg.model.head.supervision == SUPERVISION[method]
     for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):
         assert cfg.model[key] == cmac.model[key]
     for key in ("optim_wrapper", "param_scheduler", "train_cfg"):
@@ -393,7 +394,7 @@ def test_demos_of_deep_clustering_have_cmacs_budget():
         assert cfg.model[key] == cmac.model[key]
     assert cfg.train_dataloader.dataset == cmac.train_dataloader.dataset
     assert cfg.train_dataloader.batch_size == cmac.train_dataloader.batch_size
-    assert 8 <= cfg.model.num_clusters <= 32
+    assert 8 <= cfg.model.head.num_clusters <= 32
 
 
 def metafiles():

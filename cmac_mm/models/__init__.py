@@ -3,7 +3,7 @@
 from .backbones import AudioResNet, AVIDAudioNet, R2Plus1D
 from .data_preprocessors import AudioVisualDataPreprocessor, RecognizerDataPreprocessor
 from .feature_extractor import FeatureExtractor
-from .heads import ClusterHead, CMACHead, MaxPoolHead
+from .heads import AVIDHead, ClusterHead, CMACHead, MaxPoolHead
 from .losses import AttentionConsistencyLoss, MoCoQueueLoss, NCELoss
 from .memories import KeyQueue, MemoryBank
 from .necks import CMACNeck
@@ -15,6 +15,7 @@ __all__ = [
     "AVID",
     "CMAC",
     "AVIDAudioNet",
+    "AVIDHead",
     "AttentionConsistencyLoss",
     "AudioResNet",
     "AudioVisualDataPreprocessor",

@@ -1,19 +1,17 @@
-"""An encoder alone, as what judges its features needs it."""
+"""A single encoder that gives features."""
 
 from pathlib import Path
 
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
-from mmengine.model import BaseModel
 from torch import Tensor
 
 from ..utils import load_weights
+from .encoder_model import EncoderModel, add_fields
 from .feature_map import run_encoder
 from .layers import global_average_pool
 
-_INPUT_KEYS = {"visual": "imgs", "audio": "audio"}
-_NUM_AXES = {"visual": 5, "audio": 4}
 _POOLINGS = ("avg", "max", "max2", "none")
 
 
@@ -49,8 +47,8 @@ def pool_feature_map(feature_map: Tensor, pooling: str) -> Tensor:
 
 
 @MODELS.register_module()
-class FeatureExtractor(BaseModel):
-    """One encoder that gives features of videos or recordings, and nothing else.
+class FeatureExtractor(EncoderModel):
+    """One encoder that gives features of videos or recordings; it is not trained.
 
     Args:
         backbone (dict): Any backbone, see :func:`run_encoder`.
@@ -79,52 +77,17 @@ class FeatureExtractor(BaseModel):
         data_preprocessor: dict | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
-        if modality not in _INPUT_KEYS:
+        if modality not in ("visual", "audio"):
             raise ValueError(f"modality must be 'visual' or 'audio', got {modality!r}")
         if pooling not in _POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, got {pooling!r}")
-        if data_preprocessor is not None:  # MMEngine looks only where the default scope points
-            data_preprocessor = MODELS.build(data_preprocessor)
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.modality = modality
+        self.modalities = (modality,)
         self.pooling = pooling
         self.normalize_clips = normalize_clips
         self.average_clips = average_clips
-
-    def forward(
-        self,
-        inputs: dict[str, Tensor],
-        data_samples: list[ActionDataSample] | None = None,
-        mode: str = "tensor",
-    ) -> Tensor | list[ActionDataSample]:
-        """Run the encoder.
-
-        Args:
-            inputs (dict[str, Tensor]): ``imgs`` `(B, 3, T, H, W)` or ``audio`` `(B, 1, F, T)`,
-                normalised, or with a clip axis after the batch `(B, N, ...)`.
-            data_samples (list[ActionDataSample], optional): One a sample.
-            mode (str): ``'tensor'`` returns the features, ``'predict'`` puts them into the data
-                samples. There is no loss.
-
-        Returns:
-            Tensor | list[ActionDataSample]: Features `(B, C)`, or `(B, N, C)` if
-            ``average_clips`` is False; or the data samples with ``visual_feature`` or
-            ``audio_feature``, `(C,)` or `(N, C)` each.
-
-        Raises:
-            ValueError: If the mode is another one, or the input is missing or of a wrong shape.
-        """
-        if mode not in ("tensor", "predict"):
-            raise ValueError(f"mode must be 'tensor' or 'predict', got {mode!r}")
-        features = self.extract(inputs)
-        if mode == "tensor":
-            return features
-        if data_samples is None:
-            data_samples = [ActionDataSample() for _ in features]
-        for sample, feature in zip(data_samples, features, strict=True):
-            sample.set_field(feature, f"{self.modality}_feature")
-        return data_samples
 
     def load_encoder(self, checkpoint: str | Path, prefix: str | None = None) -> None:
         """Load the encoder's weights from a checkpoint; every weight must match.
@@ -142,20 +105,24 @@ class FeatureExtractor(BaseModel):
         load_weights(self.backbone, checkpoint, prefix)
 
     def extract(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Features `(B, C)`, or `(B, N, C)`, in float32; see :meth:`forward`."""
-        key, num_axes = _INPUT_KEYS[self.modality], _NUM_AXES[self.modality]
-        if key not in inputs:
-            raise ValueError(f"inputs lack {key!r}, got {sorted(inputs)}")
-        x = inputs[key]
-        if x.ndim not in (num_axes, num_axes + 1):
-            raise ValueError(
-                f"{key} must have {num_axes} axes, or {num_axes + 1} with several clips a sample, "
-                f"got shape {tuple(x.shape)}"
-            )
-        num_clips = x.shape[1] if x.ndim == num_axes + 1 else 1
-        feature_map = run_encoder(self.backbone, x.flatten(0, 1) if x.ndim == num_axes + 1 else x)
+        """Features in float32.
+
+        Args:
+            inputs (dict[str, Tensor]): See :meth:`forward`.
+
+        Returns:
+            Tensor: `(B, C)`, or `(B, N, C)` of N clips a sample if ``average_clips`` is False.
+        """
+        clips, num_clips = self.split_clips(inputs)
+        feature_map = run_encoder(self.backbone, clips[self.modality])
         features = pool_feature_map(feature_map, self.pooling).float()
         if self.normalize_clips:
             features = F.normalize(features, dim=1)
         features = features.unflatten(0, (-1, num_clips))
         return features.mean(dim=1) if self.average_clips else features
+
+    def predict(
+        self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
+    ) -> list[ActionDataSample]:
+        """The data samples with ``visual_feature`` or ``audio_feature``, see :meth:`extract`."""
+        return add_fields(data_samples, {f"{self.modality}_feature": self.extract(inputs)})

@@ -2,7 +2,7 @@
 _base_ = ["avid_r2plus1d-18_8xb32-8x224-30e_audioset.py"]
 
 load_from = "work_dirs/avid_r2plus1d-18_8xb32-8x224-30e_audioset/epoch_30.pth"
-model = dict(agreement_weight=1.0, num_positives=32)
+model = dict(head=dict(agreement_weight=1.0), num_positives=32)
 train_cfg = dict(max_epochs=20)
 custom_hooks = [
     *_base_.custom_hooks,

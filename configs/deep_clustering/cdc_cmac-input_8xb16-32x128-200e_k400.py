@@ -1,4 +1,4 @@
 # CDC on CMAC's networks, clips and optimiser.
 _base_ = ["xdc_cmac-input_8xb16-32x128-200e_k400.py"]
 
-model = dict(supervision=dict(_delete_=True, visual=["joint"], audio=["joint"]))
+model = dict(head=dict(supervision=dict(_delete_=True, visual=["joint"], audio=["joint"])))

@@ -18,10 +18,13 @@ model = dict(
     data_preprocessor=_base_.model.data_preprocessor,
     visual_backbone=_base_.model.visual_backbone,
     audio_backbone=_base_.model.audio_backbone,
-    visual_channels=512,
-    audio_channels=512,
-    supervision=dict(visual=["audio"], audio=["visual"]),
-    num_clusters=128,
+    head=dict(
+        type="ClusterHead",
+        supervision=dict(visual=["audio"], audio=["visual"]),
+        num_clusters=128,
+        visual_channels=512,
+        audio_channels=512,
+    ),
 )
 train_dataloader = dict(sampler=dict(_delete_=True, type="ClusterBalancedSampler"))
 custom_hooks = [

@@ -8,7 +8,7 @@ ann_file_test = f"{data_root}/annotations/audioset_eval.txt"
 video_dir_train = video_dir_test = f"{data_root}/videos"
 epochs_per_round = 3
 
-model = dict(num_clusters=256)
+model = dict(head=dict(num_clusters=256))
 train_dataloader = dict(
     dataset=dict(ann_file=ann_file_train, data_prefix=dict(video=video_dir_train)),
 )

@@ -1,4 +1,4 @@
 # CDC on the built-in set: clusters of both encoders' features side by side.
 _base_ = ["xdc_sounding-shapes.py"]
 
-model = dict(supervision=dict(_delete_=True, visual=["joint"], audio=["joint"]))
+model = dict(head=dict(supervision=dict(_delete_=True, visual=["joint"], audio=["joint"])))

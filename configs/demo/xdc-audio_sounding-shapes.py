@@ -3,5 +3,5 @@ _base_ = ["xdc_sounding-shapes.py"]
 
 model = dict(
     visual_backbone=None,
-    supervision=dict(_delete_=True, audio=["audio_2"], audio_2=["audio"]),
+    head=dict(supervision=dict(_delete_=True, audio=["audio_2"], audio_2=["audio"])),
 )

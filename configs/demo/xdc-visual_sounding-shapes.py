@@ -3,5 +3,5 @@ _base_ = ["xdc_sounding-shapes.py"]
 
 model = dict(
     audio_backbone=None,
-    supervision=dict(_delete_=True, visual=["visual_2"], visual_2=["visual"]),
+    head=dict(supervision=dict(_delete_=True, visual=["visual_2"], visual_2=["visual"])),
 )

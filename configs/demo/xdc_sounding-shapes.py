@@ -9,10 +9,13 @@ model = dict(
     data_preprocessor=_base_.model.data_preprocessor,
     visual_backbone=_base_.model.visual_backbone,
     audio_backbone=_base_.model.audio_backbone,
-    visual_channels=_base_.visual_width * 8,
-    audio_channels=_base_.audio_width * 8,
-    supervision=dict(visual=["audio"], audio=["visual"]),
-    num_clusters=32,
+    head=dict(
+        type="ClusterHead",
+        supervision=dict(visual=["audio"], audio=["visual"]),
+        num_clusters=32,
+        visual_channels=_base_.visual_width * 8,
+        audio_channels=_base_.audio_width * 8,
+    ),
 )
 train_dataloader = dict(sampler=dict(_delete_=True, type="ClusterBalancedSampler"))
 custom_hooks = [

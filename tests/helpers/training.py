@@ -16,6 +16,7 @@ from mmengine.dist import all_reduce, get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from cmac_mm.models import DeepClustering
 from cmac_mm.utils import load_config, setup_launcher, shut_down
 
 _count = itertools.count()
@@ -46,7 +47,7 @@ class RecordLabels(Hook):
     def before_train(self, runner):
         self.steps = []
         model = getattr(runner.model, "module", runner.model)
-        for name, head in model.heads.items():
+        for name, head in model.head.classifiers.items():
             head.register_forward_hook(partial(self.note, name))
 
     def note(self, name, head, inputs, output):
@@ -68,12 +69,12 @@ METHODS = {
     "avid-cma": {
         "load_from": None,
         "model.num_negatives": 16,
-        "model.num_agreement_negatives": 8,
+        "model.head.num_agreement_negatives": 8,
         "model.num_positives": 2,
         "model.bank_momentum": 0.5,
     },
-    "xdc": {"model.num_clusters": 3},
-    "mdc": {"model.num_clusters": 3},
+    "xdc": {"model.head.num_clusters": 3},
+    "mdc": {"model.head.num_clusters": 3},
 }
 
 
@@ -132,7 +133,7 @@ def train(cfg, stop_after=None, resume=False, dtype=torch.float32):
         runner.model.train_step = partial(without_float32, runner.model.train_step)
     recorder = RecordLosses(stop_after, dtype)
     runner.register_hook(recorder)
-    if hasattr(runner.model, "heads") or hasattr(getattr(runner.model, "module", None), "heads"):
+    if isinstance(getattr(runner.model, "module", runner.model), DeepClustering):
         runner.register_hook(RecordLabels())
     try:
         model = runner.train()

@@ -5,7 +5,13 @@ import torch
 from helpers.ranks import train_on_two_ranks
 from helpers.training import assert_same, make_config, train
 
-STATE = ("banks.visual.entries", "banks.audio.entries", "positives", "loss_nce.z", "list_digest")
+STATE = (
+    "banks.visual.entries",
+    "banks.audio.entries",
+    "positives",
+    "head.loss_nce.z",
+    "list_digest",
+)
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def test_resumed_run_is_the_same_to_the_last_bit(cma_config, tmp_path):
     losses, state = train(cma_config(tmp_path / "at once"))
     assert len(losses) == 10 and set(STATE) <= state.keys()
     assert state["positives"].shape == (11, 2) and (state["positives"] >= 0).all()
-    assert state["list_digest"].any() and state["loss_nce.z"] > 0
+    assert state["list_digest"].any() and state["head.loss_nce.z"] > 0
     cfg = cma_config(tmp_path / "in parts")
     done = 0
     for stop in (2, 5, 8):
@@ -43,7 +49,7 @@ def test_two_ranks_are_as_one_process(shapes, tmp_path):
     options = {
         "method": "avid-cma",
         "sync_bn": "torch",
-        "model.projection_norm": False,
+        "model.head.projection_norm": False,
         "optim_wrapper.optimizer": dict(type="SGD", lr=0.001, momentum=0.9, _delete_=True),
         "train_dataloader.drop_last": False,
         "train_dataloader.batch_size": 2,
@@ -99,7 +105,7 @@ def test_cma_starts_from_the_banks_of_avid(cma_config, tmp_path):
             hook.start_epoch = 0
     train(cfg, stop_after=1)
     cma = torch.load(tmp_path / "cma/iter_1.pth", weights_only=False)["state_dict"]
-    assert torch.equal(cma["loss_nce.z"], avid["loss_nce.z"])
+    assert torch.equal(cma["head.loss_nce.z"], avid["head.loss_nce.z"])
     assert (cma["positives"] >= 0).all()
     for name in ("visual", "audio"):
         key = f"banks.{name}.entries"

@@ -30,12 +30,15 @@ MODEL = dict(
         strides=(1, 2, 1, 1),
     ),
     audio_backbone=dict(type="AudioResNet", depth=9, base_channels=4, strides=(1, 2, 1, 1)),
-    visual_channels=32,
-    audio_channels=32,
-    hidden_channels=16,
-    embed_channels=8,
+    head=dict(
+        type="AVIDHead",
+        visual_channels=32,
+        audio_channels=32,
+        hidden_channels=16,
+        embed_channels=8,
+        num_agreement_negatives=6,
+    ),
     num_negatives=12,
-    num_agreement_negatives=6,
     num_positives=3,
 )
 

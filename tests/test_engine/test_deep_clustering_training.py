@@ -264,10 +264,10 @@ def test_optimiser_forgets_the_heads(clustering_config, tmp_path, monkeypatch):
 
     def noted(self, runner, model, number):
         state = runner.optim_wrapper.optimizer.state
-        before = [p in state for p in model.heads.parameters()]
+        before = [p in state for p in model.head.parameters()]
         begin(self, runner, model, number)
         after = [p in state for p in model.parameters()]
-        heads = [p in state for p in model.heads.parameters()]
+        heads = [p in state for p in model.head.parameters()]
         seen[number] = (all(before), sum(after), any(heads))
 
     monkeypatch.setattr(clustering_hook.ClusteringHook, "_begin_round", noted)
@@ -351,7 +351,7 @@ def test_two_ranks_are_as_one_process(method, shapes, tmp_path):
         for key, value in one.items():
             np.testing.assert_allclose(both[key], value, rtol=1e-4, atol=1e-5, err_msg=key)
     for rank in ranks:
-        for key in (*STATE, *(key for key in state if key.startswith("heads"))):
+        for key in (*STATE, *(key for key in state if key.startswith("head."))):
             torch.testing.assert_close(rank["state"][key], state[key], rtol=1e-6, atol=1e-9)
     if method == "xdc":
         for _, drawn in check_labels(tmp_path / "two", 2):
@@ -371,14 +371,14 @@ def test_bad_arguments_are_refused(clustering_config, config, tmp_path):
     with pytest.raises(ValueError, match=r"needs the model DeepClustering, found CMAC"):
         train(config(tmp_path, custom_hooks=hooks))
     with pytest.raises(ValueError, match="num_clusters"):
-        train(clustering_config(tmp_path, **{"model.num_clusters": 12}))
+        train(clustering_config(tmp_path, **{"model.head.num_clusters": 12}))
     with pytest.raises(RuntimeError, match="knows no clusters yet"):
         train(clustering_config(tmp_path, custom_hooks=[]))
 
 
 CONFIG = """
 _base_ = ["cmac_mm::demo/xdc_sounding-shapes.py"]
-model = dict(num_clusters=3)
+model = dict(head=dict(num_clusters=3))
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,

@@ -11,12 +11,13 @@ from helpers.ranks import on_two_ranks
 from mmaction.registry import MODELS
 
 import cmac_mm
+from cmac_mm.models import AVIDHead
 from cmac_mm.utils import load_weights
 
 TEMPERATURE = 0.3
 
 
-def build(num_videos=20, **kwargs):
+def build(num_videos=20, head=None, **kwargs):
     torch.manual_seed(0)
     model = MODELS.build(
         dict(
@@ -29,13 +30,17 @@ def build(num_videos=20, **kwargs):
                 strides=(1, 2, 2, 1),
             ),
             audio_backbone=dict(type="AVIDAudioNet", base_channels=4),
-            visual_channels=32,
-            audio_channels=32,
-            hidden_channels=16,
-            embed_channels=8,
-            temperature=TEMPERATURE,
+            head=dict(
+                type="AVIDHead",
+                visual_channels=32,
+                audio_channels=32,
+                hidden_channels=16,
+                embed_channels=8,
+                temperature=TEMPERATURE,
+                **{"num_agreement_negatives": 5, **(head or {})},
+            ),
             num_videos=num_videos,
-            **{"num_negatives": 12, "num_agreement_negatives": 5, "num_positives": 3, **kwargs},
+            **{"num_negatives": 12, "num_positives": 3, **kwargs},
         )
     )
     return model
@@ -58,7 +63,7 @@ class SlowAVID:
 
     def __init__(self, model):
         self.banks = {n: [r.clone().double() for r in b.entries] for n, b in model.banks.items()}
-        self.weights, self.k_agreement = model.weights, model.num_agreement_negatives
+        self.weights, self.k_agreement = model.head.weights, model.head.num_agreement_negatives
         self.momentum = model.banks["visual"].momentum
         self.z = None
 
@@ -107,18 +112,18 @@ def seen(monkeypatch):
     """What the model draws and embeds, as it goes by."""
     record = {"negatives": [], "embeddings": []}
     module = cmac_mm.models.selfsup.avid
-    draw, embed = module.draw_negatives, module.AVID._embed
+    draw, embed = module.draw_negatives, AVIDHead.embed
 
     def record_draw(*args):
         record["negatives"].append(draw(*args))
         return record["negatives"][-1]
 
-    def record_embed(self, modality, feature_map):
-        record["embeddings"].append((modality, embed(self, modality, feature_map)))
-        return record["embeddings"][-1][1]
+    def record_embed(self, maps):
+        record["embeddings"].append(embed(self, maps))
+        return record["embeddings"][-1]
 
     monkeypatch.setattr(module, "draw_negatives", record_draw)
-    monkeypatch.setattr(module.AVID, "_embed", record_embed)
+    monkeypatch.setattr(AVIDHead, "embed", record_embed)
     return record
 
 
@@ -143,7 +148,8 @@ def test_against_slow_loops(case, num_videos, rows, seen):
     """Three steps: losses, Z and banks. The video of the second sample has fewer positives."""
     options = dict(CASES[case])
     mined = options.pop("mined", False)
-    model = build(num_videos, num_positives=min(3, num_videos - 2), **options)
+    bank = {key: options.pop(key) for key in ("bank_momentum",) if key in options}
+    model = build(num_videos, options, num_positives=min(3, num_videos - 2), **bank)
     positives = None
     if mined:
         p = model.positives.shape[1]
@@ -157,9 +163,9 @@ def test_against_slow_loops(case, num_videos, rows, seen):
         batch = make_batch(rows, seed=step)
         losses = model(*batch, mode="loss")
         negatives = seen["negatives"][-1].tolist()
-        want = slow.step(dict(seen["embeddings"][-2:]), rows, negatives, positives)
+        want = slow.step(seen["embeddings"][-1], rows, negatives, positives)
         assert total(losses).item() == pytest.approx(want, rel=1e-4)
-        assert model.loss_nce.z.item() == pytest.approx(slow.z, rel=1e-4)
+        assert model.head.loss_nce.z.item() == pytest.approx(slow.z, rel=1e-4)
         for name, bank in model.banks.items():
             torch.testing.assert_close(
                 bank.entries.double(), torch.stack(slow.banks[name]), rtol=1e-4, atol=1e-5
@@ -171,8 +177,8 @@ def test_against_slow_loops(case, num_videos, rows, seen):
 
 
 def test_names_say_which_terms_there_are():
-    def parts(**kwargs):
-        model = build(**kwargs)
+    def parts(**head):
+        model = build(head=head)
         model.positives.copy_(torch.arange(20)[:, None].add(torch.arange(1, 4)) % 20)
         return {key for key in model(*make_batch([1, 2]), mode="loss") if "loss" in key}
 
@@ -187,7 +193,7 @@ def test_names_say_which_terms_there_are():
 def test_lambda_of_zero_is_plain_avid():
     losses = []
     for weight in (0.0, 1.0):
-        model = build(agreement_weight=weight)
+        model = build(head=dict(agreement_weight=weight))
         if weight == 0:
             model.positives.copy_(torch.arange(20)[:, None].add(torch.arange(1, 4)) % 20)
             model.positives.fill_(-1)
@@ -242,7 +248,7 @@ def test_predict():
         for name in ("visual", "audio"):
             feature = maps[f"{name}_map"][i].flatten(1)
             torch.testing.assert_close(single[i].get(f"{name}_feature"), feature.mean(dim=1))
-            hidden = model.projections[name](feature.amax(dim=1)[None])
+            hidden = model.head.projections[name](feature.amax(dim=1)[None])
             key = f"{name}_embedding"
             torch.testing.assert_close(single[i].get(key), F.normalize(hidden, dim=1)[0])
             both = (single[i].get(key) + single[2 - i].get(key)) / 2
@@ -274,7 +280,7 @@ def test_cma_starts_from_avid():
     cma.bind_list(20, b"a" * 32, seed=4)
     cma.load_state_dict(avid.state_dict())
     assert torch.equal(cma.banks["visual"].entries, avid.banks["visual"].entries)
-    assert torch.equal(cma.loss_nce.z, avid.loss_nce.z)
+    assert torch.equal(cma.head.loss_nce.z, avid.head.loss_nce.z)
     assert cma.positives.shape == (20, 3) and (cma.positives == -1).all()
 
 
@@ -301,18 +307,18 @@ def test_banks_of_another_list_are_refused(num_videos, digest):
 
 def test_refuses():
     with pytest.raises(ValueError, match="weights must not be negative"):
-        build(cross_weight=0.0)
+        build(head=dict(cross_weight=0.0))
     with pytest.raises(ValueError, match="weights must not be negative"):
-        build(self_weight=-1.0)
+        build(head=dict(self_weight=-1.0))
     with pytest.raises(ValueError, match="num_agreement_negatives <= num_negatives"):
-        build(num_agreement_negatives=13)
+        build(head=dict(num_agreement_negatives=13))
     with pytest.raises(RuntimeError, match="MemoryBankHook"):
         build(None)(*make_batch([1]), mode="loss")
     with pytest.raises(ValueError, match="sample_idx 20 is outside"):
         build()(*make_batch([1, 20]), mode="loss")
     inputs, samples = make_batch([1, 2])
     two = {key: torch.stack([x, x], dim=1) for key, x in inputs.items()}
-    with pytest.raises(ValueError, match="one clip a video, got 2"):
+    with pytest.raises(ValueError, match=r"AVID trains on 1 clip\(s\) a video here, got 2"):
         build()(two, samples, mode="loss")
     model = build(4, num_positives=3)
     model.positives.copy_(torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]))
@@ -327,7 +333,7 @@ def _step_on_rank(rank):
     torch.manual_seed(rank)
     model = build().eval()
     model.positives.copy_(torch.arange(20)[:, None].add(torch.arange(1, 4)) % 20)
-    for module in (model, model.loss_nce):  # training, with batch norm in eval mode
+    for module in (model, model.head.loss_nce):  # training, with batch norm in eval mode
         module.training = True
     losses = []
     for seed in range(2):
@@ -350,7 +356,7 @@ def test_two_ranks_are_as_one(tmp_path):
 def _step_on_one():
     model = build().eval()
     model.positives.copy_(torch.arange(20)[:, None].add(torch.arange(1, 4)) % 20)
-    for module in (model, model.loss_nce):
+    for module in (model, model.head.loss_nce):
         module.training = True
     losses = [
         total(model(*make_batch(ROWS, seed, global_batch_size=5), mode="loss")).detach()

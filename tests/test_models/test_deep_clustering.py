@@ -28,7 +28,7 @@ SOURCES = {
 }
 
 
-def build(supervision, seed=0, **kwargs):
+def build(supervision, seed=0, num_clusters=K):
     torch.manual_seed(seed)
     names = {name.removesuffix("_2") for name in supervision}
     backbones = dict(
@@ -44,10 +44,13 @@ def build(supervision, seed=0, **kwargs):
     model = MODELS.build(
         dict(
             type="DeepClustering",
-            supervision=supervision,
-            visual_channels=32,
-            audio_channels=16,
-            **{"num_clusters": K, **kwargs},
+            head=dict(
+                type="ClusterHead",
+                supervision=supervision,
+                num_clusters=num_clusters,
+                visual_channels=32,
+                audio_channels=16,
+            ),
             **{key: cfg for key, cfg in backbones.items() if key.split("_")[0] in names},
         )
     )
@@ -60,7 +63,7 @@ def logits(model, encoder, source, inputs):
     x = inputs["imgs" if encoder.startswith("visual") else "audio"]
     feature_map = getattr(model, f"{encoder}_backbone")(x)
     features = feature_map.flatten(2).double().mean(dim=2)
-    head = model.heads[f"{encoder}_by_{source}"]
+    head = model.head.classifiers[f"{encoder}_by_{source}"]
     return [
         [
             sum(float(a * b) for a, b in zip(row.tolist(), feature.tolist(), strict=True))
@@ -78,7 +81,7 @@ def test_loss_is_the_equation_in_loops(name, rows):
     supervision = PRESETS[name]
     model = build(supervision).eval()
     labels, _ = start(model)
-    for head in model.heads.values():  # larger weights, so that the loss is not log k
+    for head in model.head.classifiers.values():  # larger weights, so that the loss is not log k
         torch.nn.init.normal_(head.weight)
     inputs, samples = make_batch(rows)
     assert set(model.sources) == SOURCES[name] == set(labels)
@@ -154,7 +157,7 @@ def test_loss_is_float32_under_mixed_precision():
         losses = model(inputs, samples, mode="loss")
     assert {value.dtype for value in losses.values()} == {torch.float32}
     feature = torch.randn(2, 32).bfloat16()
-    head = next(iter(model.heads.values()))
+    head = next(iter(model.head.classifiers.values()))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, _ = head(feature, torch.tensor([1, 3]))
     expected = F.cross_entropy(F.linear(feature.float(), head.weight), torch.tensor([1, 3]))
@@ -167,8 +170,8 @@ def test_heads_depend_on_seed_and_round_alone():
     for model, numbers in ((first, [0, 1]), (second, [1])):
         for number in numbers:
             _, reset = start(model, number)
-            assert {id(p) for p in reset} == {id(p) for p in model.heads.parameters()}
-        weights.append({name: p.detach().clone() for name, p in model.heads.named_parameters()})
+            assert {id(p) for p in reset} == {id(p) for p in model.head.parameters()}
+        weights.append({name: p.detach().clone() for name, p in model.head.named_parameters()})
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     drawn = [value for name, value in weights[0].items() if name.endswith("weight")]
     assert len(drawn) == 4
@@ -176,8 +179,8 @@ def test_heads_depend_on_seed_and_round_alone():
         assert one.std() == pytest.approx(0.01, rel=0.3)
         assert all(not torch.equal(one, other) for other in drawn[:i])
     start(first, 2)
-    assert not torch.equal(first.heads["visual_by_audio"].weight, drawn[1])
-    assert all((p == 0).all() for n, p in first.heads.named_parameters() if n.endswith("bias"))
+    assert not torch.equal(first.head.classifiers["visual_by_audio"].weight, drawn[1])
+    assert all((p == 0).all() for n, p in first.head.named_parameters() if n.endswith("bias"))
 
 
 @pytest.mark.parametrize("name", ["xdc-visual", "xdc-audio"])
@@ -249,9 +252,11 @@ def test_untrained_and_unbound_say_so():
     with pytest.raises(RuntimeError, match="no clusters yet"):
         model(inputs, samples, mode="loss")
     start(model, num_videos=N)
-    with pytest.raises(ValueError, match="sample_idx 12 is outside the labels of 12 videos"):
+    with pytest.raises(
+        ValueError, match="sample_idx 12 is outside the cluster labels of 12 videos"
+    ):
         model(*make_batch([N]), mode="loss")
-    with pytest.raises(ValueError, match="one clip a video, got 2"):
+    with pytest.raises(ValueError, match=r"trains on 1 clip\(s\) a video here, got 2"):
         two = {key: torch.stack([x, x], dim=1) for key, x in inputs.items()}
         model(two, samples, mode="loss")
 
@@ -259,7 +264,8 @@ def test_untrained_and_unbound_say_so():
 @pytest.mark.parametrize(
     ("supervision", "message"),
     [
-        (dict(visual=["audio"]), r"the backbones are \['audio', 'visual'\], the entries"),
+        (dict(visual=["audio"]), r"supervision of 'visual' must be .* \['visual'\], the encoders"),
+        (dict(visual=["visual"]), r"the backbones are \['audio', 'visual'\], the entries"),
         (dict(visual=["audio"], audio=[]), "supervision of 'audio' must be different ones of"),
         (dict(visual=["audio"], audio=["image"]), r"got \['image'\]"),
         (dict(visual=["audio", "audio"], audio=["visual"]), r"got \['audio', 'audio'\]"),
@@ -271,8 +277,7 @@ def test_bad_supervision_is_refused(supervision, message):
         build({**PRESETS["xdc"], **supervision}) if "audio" in supervision else MODELS.build(
             dict(
                 type="DeepClustering",
-                supervision=supervision,
-                num_clusters=K,
+                head=dict(type="ClusterHead", supervision=supervision, num_clusters=K),
                 visual_backbone=dict(type="R2Plus1D", base_channels=4),
                 audio_backbone=dict(type="AudioResNet", base_channels=2),
             )

@@ -99,13 +99,13 @@ def build(method, visual, audio, visual_channels, audio_channels):
             momentum=0.5,
         )
     elif method == "AVID":
-        options.update(
-            hidden_channels=8, embed_channels=8, num_videos=12, num_negatives=4, **channels
-        )
-        options.update(num_agreement_negatives=2, num_positives=2)
+        head = dict(type="AVIDHead", hidden_channels=8, embed_channels=8, num_agreement_negatives=2)
+        options.update(head=dict(**head, **channels), num_videos=12, num_negatives=4)
+        options.update(num_positives=2)
     else:
         supervision = dict(visual=["audio"], audio=["visual"])
-        options.update(supervision=supervision, num_clusters=K, **channels)
+        head = dict(type="ClusterHead", supervision=supervision, num_clusters=K)
+        options.update(head=dict(**head, **channels))
     model = MODELS.build(options)
     model.init_weights()
     if method == "DeepClustering":

@@ -3,18 +3,19 @@
 import inspect
 
 import pytest
-from mmaction.registry import DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS
+from helpers.registered import registered
+from mmaction import registry as registries
+from mmaction.registry import HOOKS, MODELS, TRANSFORMS
 from mmengine.registry import Registry, init_default_scope
 from torch.utils.data import DataLoader
 
 from cmac_mm.datasets import ResumableSampler
 
-REGISTRIES = (DATASETS, HOOKS, LOOPS, METRICS, MODELS, OPTIM_WRAPPERS, TRANSFORMS)
+KINDS = ("DATASETS", "HOOKS", "LOOPS", "METRICS", "MODELS", "OPTIM_WRAPPERS", "TRANSFORMS")
 OURS = [
-    pytest.param(registry, name, id=name)
-    for registry in REGISTRIES
-    for name, cls in sorted(registry.module_dict.items())
-    if cls.__module__.startswith("cmac_mm.")
+    pytest.param(getattr(registries, kind), name, id=name)
+    for kind in KINDS
+    for name in registered(kind)
 ]
 # Where other options are passed on, Python looks for the required ones first.
 REQUIRED = {

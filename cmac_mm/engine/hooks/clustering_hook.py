@@ -17,7 +17,8 @@ from ...datasets.samplers.cluster_balanced_sampler import ClusterBalancedSampler
 from ...evaluation.functional.clustering_quality import normalized_mutual_information
 from ...features.list_files import FeatureFiles, ListLoader, extract_to_files
 from ...mining import Clustering, FeatureSource, cluster
-from ...models.selfsup.deep_clustering import JOINT, DeepClustering
+from ...models.heads.cluster_head import JOINT
+from ...models.selfsup.deep_clustering import DeepClustering
 from ...utils import write_bytes
 from .common import bare_model, bind_list, list_labels
 
@@ -151,7 +152,7 @@ class ClusteringHook(Hook):
                     rows,
                     normalize=self.normalize or source == JOINT,
                 ),
-                model.num_clusters,
+                model.head.num_clusters,
                 seed=_mix(seed, number, index),
                 pca_dim=self.pca_dim,
             )
@@ -186,7 +187,7 @@ class ClusteringHook(Hook):
             workers = runner.cfg.train_dataloader.num_workers
         loader = ListLoader(cfg, self.batch_size, workers)
         loader.dataset.bad_files.path = Path(runner.work_dir) / f"bad_files/rank{get_rank()}.txt"
-        fields = {f"{name}_feature": model.channels[name] for name in model.encoders}
+        fields = {f"{name}_feature": model.head.channels[name] for name in model.encoders}
         folder = Path(runner.work_dir) / "clustering/features"
         # A run that was killed goes on with its own features, never with another one's.
         key = dict(round=number, run=runner.message_hub.get_info("run_id", ""))

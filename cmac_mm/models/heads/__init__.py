@@ -1,5 +1,6 @@
 """Heads: what is computed from features and filters."""
 
+from .avid_head import AVIDHead
 from .cluster_head import ClusterHead
 from .cmac_head import CMACHead
 from .max_pool_head import MaxPoolHead
@@ -8,6 +9,7 @@ from .projection import ProjectionHead
 from .saliency import SaliencyHead
 
 __all__ = [
+    "AVIDHead",
     "CMACHead",
     "ClusterHead",
     "MaxPoolHead",

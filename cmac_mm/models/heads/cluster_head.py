@@ -1,48 +1,114 @@
-"""The classification layer of deep clustering."""
+"""The head of deep clustering: classification layers for clusters."""
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import torch
-import torch.nn.functional as F
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .cluster_classifier import ClusterClassifier
 
-class ClusterHead(nn.Module):
-    """One linear layer that tells a clip's cluster; reset whenever the clusters are made anew.
+JOINT = "joint"
+
+
+@MODELS.register_module()
+class ClusterHead(BaseModule):
+    """One classification layer for each encoder and each clustering that it learns from.
+
+    Who learns from whose clusters is told by ``supervision`` (Alwassel et al. 2020, section 3),
+    for each encoder a list of sources:
+
+    - SDC, the encoder's own clusters: ``dict(visual=['visual'], audio=['audio'])``;
+    - MDC, own and the other's: ``dict(visual=['visual', 'audio'], audio=['visual', 'audio'])``;
+    - CDC, clusters of both encoders' L2-normalised features, put one after the other:
+      ``dict(visual=['joint'], audio=['joint'])``;
+    - XDC, the other's clusters alone: ``dict(visual=['audio'], audio=['visual'])``;
+    - same-modality XDC, two encoders of one modality that start from different weights:
+      ``dict(visual=['visual_2'], visual_2=['visual'])``, or the same with ``audio``.
 
     Args:
-        in_channels (int): Length of the features.
-        num_clusters (int): k.
+        supervision (Mapping[str, Sequence[str]]): See above.
+        num_clusters (int): k, for all that is clustered.
+        visual_channels (int): Channels of the visual backbone. Defaults to 512.
+        audio_channels (int): Channels of the audio backbone. Defaults to 512.
+        init_cfg (dict | list, optional): MMEngine initialisation. Defaults to None.
+
+    Raises:
+        ValueError: If an encoder has no source, or an unknown one, or one twice; or if
+            ``num_clusters`` is below 2.
     """
 
-    def __init__(self, in_channels: int, num_clusters: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_clusters, in_channels))
-        self.bias = nn.Parameter(torch.empty(num_clusters))
-        self.reset(torch.Generator().manual_seed(0))
+    def __init__(
+        self,
+        supervision: Mapping[str, Sequence[str]],
+        num_clusters: int,
+        visual_channels: int = 512,
+        audio_channels: int = 512,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.supervision = {name: tuple(sources) for name, sources in supervision.items()}
+        known = {*self.supervision}
+        if len(known) > 1:
+            known.add(JOINT)
+        for name, sources in self.supervision.items():
+            if not sources or len(set(sources)) < len(sources) or not set(sources) <= known:
+                raise ValueError(
+                    f"supervision of {name!r} must be different ones of {sorted(known)}, the "
+                    f"encoders with an entry of their own, got {list(sources)}"
+                )
+        if num_clusters < 2:
+            raise ValueError(f"num_clusters must be at least 2, got {num_clusters}")
+        self.num_clusters = num_clusters
+        channels = {"visual": visual_channels, "audio": audio_channels}
+        self.channels = {name: channels[name.removesuffix("_2")] for name in self.supervision}
+        self.classifiers = nn.ModuleDict(
+            {
+                f"{name}_by_{source}": ClusterClassifier(self.channels[name], num_clusters)
+                for name, sources in self.supervision.items()
+                for source in sources
+            }
+        )
 
-    @torch.no_grad()
-    def reset(self, generator: torch.Generator) -> None:
-        """Draw the weights from N(0, 0.01), as DeepCluster does (Caron et al. 2018); biases 0.
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What is clustered: encoders, or ``'joint'``; each once."""
+        return tuple(dict.fromkeys(s for sources in self.supervision.values() for s in sources))
+
+    def reset(self, seed: int, number: int) -> None:
+        """Draw all layers anew.
 
         Args:
-            generator (torch.Generator): On the CPU, so that all devices draw the same.
+            seed (int): Seed of the run.
+            number (int): The round, counted from 0.
         """
-        self.weight.copy_(0.01 * torch.randn(self.weight.shape, generator=generator))
-        self.bias.zero_()
+        for index, classifier in enumerate(self.classifiers.values()):
+            state = np.random.SeedSequence([seed, number, index]).generate_state(1)
+            classifier.reset(torch.Generator().manual_seed(int(state[0])))
 
-    def forward(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and accuracy, in float32 also under mixed precision.
+    def loss(
+        self, features: dict[str, Tensor], labels: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Cross-entropy of each layer; those of one encoder are averaged.
+
+        The encoders' losses are summed, as they share no weights.
 
         Args:
-            features (Tensor): Features `(B, C)`.
-            labels (Tensor): Clusters `(B,)`; samples with -1 do not count.
+            features (dict[str, Tensor]): Pooled features `(B, C)` of each encoder.
+            labels (dict[str, Tensor]): The videos' clusters `(B,)` in each source; -1 for a video
+                that is in none.
 
         Returns:
-            tuple[Tensor, Tensor]: The loss, its sum over the samples that count divided by B (so
-            that batches of different ranks average as one batch would), and the share of the
-            samples that count whose cluster scores highest. Both are scalars.
+            tuple[dict[str, Tensor], dict[str, Tensor]]: ``loss_<encoder>_by_<source>``, and for
+            the log ``top1_<encoder>_by_<source>``.
         """
-        with torch.autocast(features.device.type, enabled=False):
-            logits = F.linear(features.to(self.weight.dtype), self.weight, self.bias).float()
-            loss = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / len(labels)
-        hits = (logits.detach().argmax(dim=1) == labels).sum()
-        return loss, hits / (labels >= 0).sum().clamp_min(1)
+        losses, logs = {}, {}
+        for name, sources in self.supervision.items():
+            for source in sources:
+                layer = f"{name}_by_{source}"
+                loss, top1 = self.classifiers[layer](features[name], labels[source])
+                losses[f"loss_{layer}"] = loss / len(sources)
+                logs[f"top1_{layer}"] = top1
+        return losses, logs

@@ -1,9 +1,15 @@
 """CMAC's heads: projections and saliency of both modalities, and the losses on them."""
 
+import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
+from torch import Tensor
 
+from ...utils.dist import RankBatch
+from ..memories import Keys
+from ..necks import Filters
 from .projection import ProjectionHead
 from .saliency import SaliencyHead
 
@@ -62,19 +68,19 @@ class CMACHead(BaseModule):
                 "loss_attention needs both modalities, got "
                 f"visual_channels={visual_channels}, audio_channels={audio_channels}"
             )
+        self.channels = {
+            name: width
+            for name, width in (("visual", visual_channels), ("audio", audio_channels))
+            if width is not None
+        }
         self.embed_channels = embed_channels if projection else filter_channels
         self.loss_contrastive = MODELS.build(loss_contrastive) if loss_contrastive else None
         self.loss_attention = MODELS.build(loss_attention) if loss_attention else None
         self.projections = nn.ModuleDict()
         self.saliency = nn.ModuleDict()
-        for modality, channels, num_axes in (
-            ("visual", visual_channels, 3),
-            ("audio", audio_channels, 2),
-        ):
-            if channels is None:
-                continue
+        for name, width in self.channels.items():
             if self.loss_contrastive is not None:
-                self.projections[modality] = (
+                self.projections[name] = (
                     ProjectionHead(
                         filter_channels,
                         hidden_channels,
@@ -86,4 +92,69 @@ class CMACHead(BaseModule):
                     else nn.Identity()
                 )
             if self.loss_attention is not None:
-                self.saliency[modality] = SaliencyHead(channels, saliency_channels, num_axes)
+                num_axes = {"visual": 3, "audio": 2}[name]
+                self.saliency[name] = SaliencyHead(width, saliency_channels, num_axes)
+
+    @property
+    def num_clips(self) -> int:
+        """Clips a video that the losses take."""
+        contrast = self.loss_contrastive
+        if contrast is None:
+            return 1
+        return 2 if contrast.within_modal_positives or len(self.channels) == 1 else 1
+
+    def embed(self, kernels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """L2-normalised projections of the filters `(B, embed_channels)`, in float32."""
+        return {
+            name: F.normalize(projection(kernels[name]).float(), dim=1)
+            for name, projection in self.projections.items()
+        }
+
+    def predict_attention(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Attention that each feature map `(B, C, *S)` predicts in its own modality `(B, *S)`."""
+        return {name: saliency(maps[name]) for name, saliency in self.saliency.items()}
+
+    def loss(
+        self,
+        maps: dict[str, Tensor],
+        filters: Filters,
+        queries: dict[str, Tensor],
+        keys: Keys | None,
+        batch: RankBatch,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Parts of the objective (eq. 8).
+
+        Args:
+            maps (dict[str, Tensor]): Feature maps of both encoders, or of one.
+            filters (Filters): What the neck made of them.
+            queries (dict[str, Tensor]): What :meth:`embed` made of the filters.
+            keys (Keys, optional): What they are compared with; None without the contrastive loss.
+            batch (RankBatch): The batch.
+
+        Returns:
+            tuple[dict[str, Tensor], dict[str, Tensor]]: The losses, and what is logged.
+        """
+        losses, logs = {}, {}
+        if self.loss_contrastive is not None:
+            losses, logs = self.loss_contrastive(queries, keys, batch)
+        if self.loss_attention is not None:
+            for name, guided in filters.guided.items():
+                predicted = self.saliency[name](maps[name])
+                losses[f"loss_{name}_attention"] = self.loss_attention(predicted, guided)
+                logs.update(_compare_attention(name, guided, predicted))
+        return losses, logs
+
+
+@torch.no_grad()
+def _compare_attention(name: str, guided: Tensor, predicted: Tensor) -> dict[str, Tensor]:
+    """Means, deviation and correlation of two attention maps `(B, *S)`, means over the batch."""
+    flat = torch.stack([guided.flatten(1), predicted.float().flatten(1)])
+    centred = flat - flat.mean(dim=2, keepdim=True)
+    std = centred.square().mean(dim=2).sqrt()
+    covariance = centred.prod(dim=0).mean(dim=1)
+    return {
+        f"guided_{name}_mean": flat[0].mean(),
+        f"guided_{name}_std": std[0].mean(),
+        f"predicted_{name}_mean": flat[1].mean(),
+        f"attention_{name}_corr": (covariance / std.prod(dim=0).clamp_min(1e-12)).mean(),
+    }

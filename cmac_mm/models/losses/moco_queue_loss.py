@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor
 
+from ...utils.dist import RankBatch
+from ..memories import Keys
+
 
 def queue_contrast(
     query: Tensor,
@@ -82,11 +85,35 @@ class MoCoQueueLoss(nn.Module):
         self.in_batch_negatives = in_batch_negatives
 
     def forward(
-        self,
-        query: Tensor,
-        positive: Tensor,
-        negatives: Sequence[tuple[Tensor, Tensor]],
-        sample_idx: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Loss and top-1 accuracy of one direction; see :func:`queue_contrast`."""
-        return queue_contrast(query, positive, negatives, sample_idx, self.temperature)
+        self, queries: dict[str, Tensor], keys: Keys, batch: RankBatch
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Losses of all directions, ``loss_visual_to_audio`` and so on; see :func:`queue_contrast`.
+
+        Args:
+            queries (dict[str, Tensor]): Normalised embeddings `(B, D)` of one or two modalities.
+            keys (Keys): What they are compared with; ``second`` where there are positives of the
+                queries' own modality.
+            batch (RankBatch): The batch.
+
+        Returns:
+            tuple[dict[str, Tensor], dict[str, Tensor]]: The losses, and what is logged:
+            ``top1_visual_to_audio`` and so on.
+        """
+        losses, logs = {}, {}
+        for name, query in queries.items():
+            others = [other for other in queries if other != name]
+            sources = others or [name]
+            if self.within_modal_negatives and others:
+                sources = [*others, name]
+            negatives = [keys.past[source] for source in sources if source in keys.past]
+            if self.in_batch_negatives:
+                negatives += [(keys.batch[source], batch.all_rows) for source in sources]
+            positives = {other: keys.own[other] for other in others}
+            if keys.second:
+                positives[name] = keys.second[name]
+            for source, positive in positives.items():
+                direction = f"{name}_to_{source}"
+                losses[f"loss_{direction}"], logs[f"top1_{direction}"] = queue_contrast(
+                    query, positive, negatives, batch.rows, self.temperature
+                )
+        return losses, logs

@@ -7,6 +7,8 @@ from torch import Tensor
 
 # Far above the number of videos: the remainder by it is as good as uniform.
 _DRAWS = 2**62
+# Seeds of the samples' augmentations end below it.
+_NEGATIVES_SEED = 2**32
 
 
 @torch.no_grad()
@@ -15,7 +17,7 @@ def draw_negatives(
     size: int,
     num: int,
     positives: Tensor | None = None,
-    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Tensor:
     """Draw negatives for each sample: uniform over the other videos that are no positives of it.
 
@@ -28,8 +30,8 @@ def draw_negatives(
         num (int): Negatives a sample, K.
         positives (Tensor, optional): Row numbers of each sample's positives `(B, P)`; -1 stands
             for none. Default: None.
-        generator (torch.Generator | Sequence[torch.Generator], optional): One of the CPU for all
-            samples, or one for each. Default: None, PyTorch's own.
+        seeds (Sequence[int], optional): One for each sample, so that its draws are the same on
+            whichever rank it is. Default: None, PyTorch's own generator.
 
     Returns:
         Tensor: Row numbers `(B, K)`, on the device of ``batch_idx``.
@@ -52,7 +54,7 @@ def draw_negatives(
     excluded = excluded.masked_fill(repeated, size).sort(dim=1).values
     num_left = size - (excluded < size).sum(dim=1, keepdim=True)
 
-    draws = _draw(len(batch_idx), num, generator).to(batch_idx.device, non_blocking=True)
+    draws = _draw(len(batch_idx), num, seeds).to(batch_idx.device, non_blocking=True)
     draws = draws % num_left
     # The r-th of the rows that are left has as many excluded ones before it as there are k with
     # (k-th excluded row) - k <= r.
@@ -61,10 +63,12 @@ def draw_negatives(
     return draws + torch.searchsorted(shifted, draws, right=True)
 
 
-def _draw(
-    batch_size: int, num: int, generator: torch.Generator | Sequence[torch.Generator] | None
-) -> Tensor:
-    if isinstance(generator, Sequence):
-        rows = [torch.randint(_DRAWS, (num,), generator=own) for own in generator]
-        return torch.stack(rows)
-    return torch.randint(_DRAWS, (batch_size, num), generator=generator)
+def _draw(batch_size: int, num: int, seeds: Sequence[int] | None) -> Tensor:
+    if seeds is None:
+        return torch.randint(_DRAWS, (batch_size, num))
+    generator = torch.Generator()
+    rows = [
+        torch.randint(_DRAWS, (num,), generator=generator.manual_seed(_NEGATIVES_SEED + seed))
+        for seed in seeds
+    ]
+    return torch.stack(rows)

@@ -1,12 +1,48 @@
 """CMAC's neck: filters of both modalities, and the attention they guide in each other."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from ..layers import SafeConv3d
+from ..layers import SafeConv3d, global_average_pool
 from .pyramid_correlation import NORMS, pyramid_correlation
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters, and the attention that they guide.
+
+    Attributes:
+        kernels (dict[str, Tensor]): Filters kappa `(B, channels)` of each modality (CMAC, eq. 3).
+        filtered (dict[str, Tensor]): Outputs of the filter branches `(B, channels, T, H, W)` and
+            `(B, channels, F, T)`.
+        norm (str): See :func:`correlation_response`.
+        num_scales (int): See :func:`pyramid_correlation`.
+    """
+
+    kernels: dict[str, Tensor]
+    filtered: dict[str, Tensor]
+    norm: str
+    num_scales: int
+
+    @cached_property
+    def guided(self) -> dict[str, Tensor]:
+        """Attention in each modality, guided by the other's filter (eq. 4).
+
+        `(B, T, H, W)` or `(B, F, T)`; empty with one modality alone. Computed when first asked for.
+        """
+        if len(self.kernels) == 1:
+            return {}
+        return {
+            name: pyramid_correlation(
+                self.kernels[guide], self.filtered[name], self.norm, self.num_scales
+            )
+            for name, guide in (("visual", "audio"), ("audio", "visual"))
+        }
 
 
 @MODELS.register_module()
@@ -47,6 +83,11 @@ class CMACNeck(BaseModule):
             raise ValueError(f"num_scales must be at least 1, got {num_scales}")
         self.norm = norm
         self.num_scales = num_scales
+        self.channels = {
+            name: width
+            for name, width in (("visual", visual_channels), ("audio", audio_channels))
+            if width is not None
+        }
         if visual_channels is not None:
             self.visual_filter = nn.Sequential(
                 SafeConv3d(visual_channels, channels, 1, bias=False), nn.BatchNorm3d(channels)
@@ -56,15 +97,17 @@ class CMACNeck(BaseModule):
                 nn.Conv2d(audio_channels, channels, 1, bias=False), nn.BatchNorm2d(channels)
             )
 
-    def forward(self, kernel: Tensor, feature_map: Tensor) -> Tensor:
-        """Attention in one modality, guided by the filter of the other (eq. 4).
+    def branch(self, modality: str) -> nn.Sequential:
+        """The filter branch of ``'visual'`` or ``'audio'``."""
+        return getattr(self, f"{modality}_filter")
+
+    def forward(self, maps: dict[str, Tensor]) -> Filters:
+        """Compute filters, and the attention that they guide in the other modality.
 
         Args:
-            kernel (Tensor): Filter of the guiding modality `(B, channels)`.
-            feature_map (Tensor): Output of the filter branch of the guided modality,
-                `(B, channels, T, H, W)` or `(B, channels, F, T)`.
-
-        Returns:
-            Tensor: Guided attention `(B, T, H, W)` or `(B, F, T)`.
+            maps (dict[str, Tensor]): Feature maps `(B, C, T, H, W)` under ``visual`` and
+                `(B, C, F, T)` under ``audio``, or one of them.
         """
-        return pyramid_correlation(kernel, feature_map, self.norm, self.num_scales)
+        filtered = {name: self.branch(name)(feature_map) for name, feature_map in maps.items()}
+        kernels = {name: global_average_pool(x) for name, x in filtered.items()}
+        return Filters(kernels, filtered, self.norm, self.num_scales)

@@ -1,7 +1,7 @@
 """Deep clustering within and across modalities (Alwassel et al. 2020): SDC, MDC, CDC, XDC."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -10,128 +10,79 @@ from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
 from torch import Tensor
 
-from ...utils import Watch, refuse_other_list
-from ...utils.dist import batch_weight
-from ..heads.cluster_head import ClusterHead
+from ...utils import Watch
+from ..encoder_model import add_fields, average_clips
 from ..layers import global_average_pool
 from .audio_visual_model import AudioVisualModel
-
-JOINT = "joint"
-_DIGEST_BYTES = 32
+from .list_bound import ListBound
 
 
 @MODELS.register_module()
-class DeepClustering(AudioVisualModel):
+class DeepClustering(ListBound, AudioVisualModel):
     """Encoders that learn to tell the cluster that each video is in.
 
     Training alternates: the features of all training videos are clustered with k-means, and the
     encoders are trained to classify the clusters, with new classification layers. One such turn is
-    a *round*; ``ClusteringHook`` does what lies between epochs. Who learns from whose clusters is
-    told by ``supervision``, for each encoder a list of what it learns from:
-
-    - SDC, the encoder's own clusters: ``dict(visual=['visual'], audio=['audio'])``;
-    - MDC, own and the other's, with one head each:
-      ``dict(visual=['visual', 'audio'], audio=['visual', 'audio'])``;
-    - CDC, clusters of both encoders' L2-normalised features, put one after the other:
-      ``dict(visual=['joint'], audio=['joint'])``;
-    - XDC, the other's clusters alone: ``dict(visual=['audio'], audio=['visual'])``;
-    - same-modality XDC, two encoders of one modality that start from different weights:
-      ``dict(visual=['visual_2'], visual_2=['visual'])``, or the same with ``audio``. The second
-      encoder is built like the first; what is evaluated is the first.
-
-    The loss is the cross-entropy of each head. The heads of one encoder are averaged, the encoders
-    summed, as they share nothing. Features are globally average-pooled last feature maps.
+    a *round*; ``ClusteringHook`` does what lies between epochs. Features are globally
+    average-pooled last feature maps. Who learns from whose clusters is told by the head's
+    ``supervision``; it may name a second encoder of the one modality that there is, such as
+    ``visual_2``, which is built like the first. What is evaluated is the first.
 
     The buffers ``labels_<source>`` hold the cluster of each video of the training list (-1: left
     out), ``centroids_<source>`` the clusters' centres, ``round`` the number of the round, counted
     from 0 (-1: none yet). A checkpoint of another list is refused, as with :class:`AVID`.
 
     Args:
-        supervision (Mapping[str, Sequence[str]]): See above.
-        num_clusters (int): k, for all that is clustered.
+        head (dict): Config of :class:`ClusterHead`.
         visual_backbone (dict, optional): Any backbone that returns `(B, C, T, H, W)`.
         audio_backbone (dict, optional): Any backbone that returns `(B, C, F, T)`.
-        visual_channels (int): Channels of the visual backbone. Default: 512.
-        audio_channels (int): Channels of the audio backbone. Default: 512.
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
         init_cfg (dict | list, optional): MMEngine initialisation.
 
     Raises:
-        ValueError: If ``supervision`` does not fit the backbones, or ``num_clusters`` is below 2.
+        ValueError: If the head's ``supervision`` does not fit the backbones.
     """
+
+    bound_name = "cluster labels"
 
     def __init__(
         self,
-        supervision: Mapping[str, Sequence[str]],
-        num_clusters: int,
+        head: dict,
         visual_backbone: dict | None = None,
         audio_backbone: dict | None = None,
-        visual_channels: int = 512,
-        audio_channels: int = 512,
         data_preprocessor: dict | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(visual_backbone, audio_backbone, data_preprocessor, init_cfg)
-        self.supervision = {name: tuple(sources) for name, sources in supervision.items()}
-        self._check_supervision()
-        if num_clusters < 2:
-            raise ValueError(f"num_clusters must be at least 2, got {num_clusters}")
-        self.num_clusters = num_clusters
-        backbones = {"visual": visual_backbone, "audio": audio_backbone}
-        channels = {"visual": visual_channels, "audio": audio_channels}
-        for name in self.supervision:
-            if name not in self.modalities:
-                backbone = MODELS.build(copy.deepcopy(backbones[_modality(name)]))
-                self.add_module(f"{name}_backbone", backbone)
-        self.channels = {name: channels[_modality(name)] for name in self.supervision}
-        self.heads = nn.ModuleDict(
-            {
-                _head(name, source): ClusterHead(self.channels[name], num_clusters)
-                for name, sources in self.supervision.items()
-                for source in sources
-            }
-        )
-        self.round: Tensor
-        self.list_digest: Tensor
-        self.register_buffer("round", torch.tensor(-1))
-        self.register_buffer("list_digest", torch.zeros(_DIGEST_BYTES, dtype=torch.uint8))
-        for source in self.sources:
-            self.register_buffer(f"labels_{source}", torch.zeros(0, dtype=torch.int32))
-            self.register_buffer(f"centroids_{source}", torch.zeros(0, 0))
-        self._current_round = Watch(int)
-
-    def _check_supervision(self) -> None:
+        super().__init__(head, None, visual_backbone, audio_backbone, data_preprocessor, init_cfg)
         first, second = set(self.modalities), {f"{name}_2" for name in self.modalities}
-        encoders = set(self.supervision)
-        single = len(first) == 1 and encoders == first | second
-        if encoders != first and not single:
+        if set(self.encoders) != first and not (
+            len(first) == 1 and set(self.encoders) == first | second
+        ):
             raise ValueError(
                 "supervision needs one entry for each backbone's encoder, or with a single "
                 "backbone also one for a second encoder such as 'visual_2': the backbones are "
-                f"{sorted(first)}, the entries {sorted(encoders)}"
+                f"{sorted(first)}, the entries {sorted(self.encoders)}"
             )
-        known = {*encoders, JOINT} if len(encoders) > 1 else encoders
-        for name, sources in self.supervision.items():
-            if not sources or len(set(sources)) < len(sources) or not set(sources) <= known:
-                raise ValueError(
-                    f"supervision of {name!r} must be different ones of {sorted(known)}, "
-                    f"got {list(sources)}"
-                )
+        for name in second & set(self.encoders):
+            backbone = MODELS.build(copy.deepcopy(visual_backbone or audio_backbone))
+            self.add_module(f"{name}_backbone", backbone)
+        self.round: Tensor
+        self.register_buffer("round", torch.tensor(-1))
+        for source in self.sources:
+            self.register_buffer(f"labels_{source}", torch.zeros(0, dtype=torch.int32))
+            self.register_buffer(f"centroids_{source}", torch.zeros(0, 0))
+        self.row_buffers = tuple(f"labels_{source}" for source in self.sources)
+        self._current_round = Watch(int)
 
     @property
     def encoders(self) -> tuple[str, ...]:
         """Names of the encoders, such as ``('visual', 'audio')``."""
-        return tuple(self.supervision)
+        return tuple(self.head.supervision)
 
     @property
     def sources(self) -> tuple[str, ...]:
         """What is clustered: encoders, or ``'joint'``; each once."""
-        return tuple(dict.fromkeys(s for sources in self.supervision.values() for s in sources))
-
-    @property
-    def num_videos(self) -> int:
-        """Rows of the labels; 0 if nobody has told yet."""
-        return len(self.labels(self.sources[0]))
+        return self.head.sources
 
     @property
     def current_round(self) -> int:
@@ -142,20 +93,6 @@ class DeepClustering(AudioVisualModel):
         """Cluster of each video `(N,)`, int32, -1 for those left out."""
         return getattr(self, f"labels_{source}")
 
-    def bind_list(self, num_videos: int, digest: bytes, seed: int) -> None:
-        """Make place for the labels of a list of videos.
-
-        Args:
-            num_videos (int): Number of videos.
-            digest (bytes): 32 bytes that tell the list from others. A checkpoint of another list
-                is refused from now on.
-            seed (int): Not used.
-        """
-        for source in self.sources:
-            labels = self.labels(source)
-            setattr(self, f"labels_{source}", labels.new_full((num_videos,), -1))
-        self.list_digest.copy_(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
-
     def begin_round(
         self,
         number: int,
@@ -163,13 +100,13 @@ class DeepClustering(AudioVisualModel):
         centroids: Mapping[str, np.ndarray],
         seed: int,
     ) -> list[nn.Parameter]:
-        """Take new clusters, and reset the heads.
+        """Take new clusters, and reset the head.
 
         Args:
             number (int): The round, counted from 0.
             labels (Mapping[str, np.ndarray]): For each source the videos' clusters `(N,)`.
             centroids (Mapping[str, np.ndarray]): For each source the centres `(k, D)`.
-            seed (int): Seed of the run; heads depend on it, the round, and nothing else.
+            seed (int): Seed of the run; the head depends on it, the round, and nothing else.
 
         Returns:
             list[nn.Parameter]: What was reset; the optimiser should forget about it.
@@ -180,41 +117,21 @@ class DeepClustering(AudioVisualModel):
             new = torch.from_numpy(centroids[source]).to(old)
             setattr(self, f"centroids_{source}", new)
         self.round.fill_(number)
-        for index, head in enumerate(self.heads.values()):
-            state = np.random.SeedSequence([seed, number, index]).generate_state(1)
-            head.reset(torch.Generator().manual_seed(int(state[0])))
-        return list(self.heads.parameters())
+        self.head.reset(seed, number)
+        return list(self.head.parameters())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """See that stored labels belong to the list, and take the size of those where none is set.
-
-        Raises:
-            RuntimeError: If the labels belong to another list.
-        """
-        sizes = [
-            len(state_dict[f"{prefix}labels_{source}"])
-            for source in self.sources
-            if f"{prefix}labels_{source}" in state_dict
-        ]
-        if sizes:
-            refuse_other_list(
-                "clusters",
-                (sizes[0], bytes(state_dict[f"{prefix}list_digest"].tolist())),
-                (self.num_videos, bytes(self.list_digest.tolist())),
-            )
+        """Take the number of stored centroids."""
         for source in self.sources:
-            for name in (f"labels_{source}", f"centroids_{source}"):
-                stored, buffer = state_dict.get(prefix + name), getattr(self, name)
-                if stored is not None and stored.shape != buffer.shape:
-                    setattr(self, name, buffer.new_empty(stored.shape))
+            name = f"centroids_{source}"
+            if prefix + name in state_dict:
+                setattr(self, name, getattr(self, name).new_empty(state_dict[prefix + name].shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _features(self, clips: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pooled features `(B, C)` of each encoder."""
-        return {
-            name: global_average_pool(self._encode(name, clips[_modality(name)]))
-            for name in self.encoders
-        }
+        maps = self._encode({name: clips[name.removesuffix("_2")] for name in self.encoders})
+        return {name: global_average_pool(x) for name, x in maps.items()}
 
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None
@@ -222,37 +139,20 @@ class DeepClustering(AudioVisualModel):
         """Parts of the loss.
 
         Returns:
-            dict[str, Tensor]: For each head ``loss_<encoder>_by_<source>``, which MMEngine sums,
-            and ``top1_<encoder>_by_<source>``, which is logged only.
+            dict[str, Tensor]: For each layer of the head ``loss_<encoder>_by_<source>``, which
+            MMEngine sums, and ``top1_<encoder>_by_<source>``, which is logged only.
         """
-        clips, num_clips = self._split_clips(inputs)
-        if num_clips != 1:
-            raise ValueError(
-                f"DeepClustering trains on one clip a video, got {num_clips}: for more clips an "
-                "epoch set repeats of the sampler"
-            )
-        sample_idx = self._sample_idx(data_samples, len(next(iter(clips.values()))))
-        self._check_rows(data_samples)
-        weight = batch_weight(data_samples)
-        losses: dict[str, Tensor] = {}
-        for name, feature in self._features(clips).items():
-            sources = self.supervision[name]
-            for source in sources:
-                head = _head(name, source)
-                loss, top1 = self.heads[head](feature, self.labels(source)[sample_idx].long())
-                losses[f"loss_{head}"] = weight / len(sources) * loss
-                losses[f"top1_{head}"] = top1
-        return losses
-
-    def _check_rows(self, data_samples: list[ActionDataSample]) -> None:
+        (clips,) = self._training_clips(inputs)
+        batch = self._rank_batch(data_samples, clips)
         if self.num_videos == 0 or self.current_round < 0:
             raise RuntimeError(
                 "DeepClustering has no clusters yet: put dict(type='ClusteringHook') into "
                 "custom_hooks"
             )
-        last = max(int(sample.sample_idx) for sample in data_samples)
-        if last >= self.num_videos:
-            raise ValueError(f"sample_idx {last} is outside the labels of {self.num_videos} videos")
+        self._check_rows(batch)
+        labels = {source: self.labels(source)[batch.rows].long() for source in self.sources}
+        losses, logs = self.head.loss(self._features(clips), labels)
+        return {**{name: batch.weight * loss for name, loss in losses.items()}, **logs}
 
     @torch.no_grad()
     def predict(
@@ -264,18 +164,9 @@ class DeepClustering(AudioVisualModel):
             list[ActionDataSample]: The data samples with, for each encoder, ``visual_feature``
             `(C,)` and so on, globally average-pooled and averaged over clips.
         """
-        clips, num_clips = self._split_clips(inputs)
+        clips, num_clips = self.split_clips(inputs)
         fields = {
-            f"{name}_feature": feature.float().unflatten(0, (-1, num_clips)).mean(dim=1)
+            f"{name}_feature": average_clips(feature, num_clips)
             for name, feature in self._features(clips).items()
         }
-        return self._add_fields(data_samples, fields)
-
-
-def _modality(encoder: str) -> str:
-    """What an encoder reads: ``'visual_2'`` is ``'visual'``."""
-    return encoder.removesuffix("_2")
-
-
-def _head(encoder: str, source: str) -> str:
-    return f"{encoder}_by_{source}"
+        return add_fields(data_samples, fields)

@@ -9,16 +9,19 @@ model = dict(
     ),
     visual_backbone=dict(type="R2Plus1D", depth=18, variant="avid"),
     audio_backbone=dict(type="AVIDAudioNet"),
-    visual_channels=512,
-    audio_channels=512,
-    hidden_channels=512,
-    embed_channels=128,
-    cross_weight=1.0,
-    self_weight=0.0,
-    agreement_weight=1.0,  # lambda, once there are positives
+    head=dict(
+        type="AVIDHead",
+        visual_channels=512,
+        audio_channels=512,
+        hidden_channels=512,
+        embed_channels=128,
+        cross_weight=1.0,
+        self_weight=0.0,
+        agreement_weight=1.0,  # lambda, once there are positives
+        num_agreement_negatives=64,
+        temperature=0.07,
+    ),
     num_negatives=1024,
-    num_agreement_negatives=64,
     num_positives=0,  # 32 with agreement
     bank_momentum=0.5,
-    temperature=0.07,
 )

@@ -10,8 +10,11 @@ model = dict(
     ),
     visual_backbone=dict(type="R2Plus1D", depth=18, variant="caffe2"),
     audio_backbone=dict(type="AudioResNet", depth=18),
-    visual_channels=512,
-    audio_channels=512,
-    supervision=dict(visual=["audio"], audio=["visual"]),
-    num_clusters=128,  # k; the paper has 64, 128, 256, 512 and 1024
+    head=dict(
+        type="ClusterHead",
+        supervision=dict(visual=["audio"], audio=["visual"]),
+        num_clusters=128,  # k; the paper has 64, 128, 256, 512 and 1024
+        visual_channels=512,
+        audio_channels=512,
+    ),
 )
