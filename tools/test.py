@@ -66,7 +66,10 @@ def check_test_part(cfg: Config, name: str) -> None:
     lacking = [part for part in parts if not cfg.get(part)]
     if not lacking:
         return
-    advice = f"add {', '.join(lacking)} to it"
+    advice = (
+        "judge its encoder with tools/evaluate.py and a config of configs/recognition, "
+        f"linear_probe, retrieval or audio, or add {', '.join(lacking)}"
+    )
     if cfg.get("evaluation"):
         advice = f"use tools/evaluate.py {name} CHECKPOINT"
     raise ValueError(f"{name} has no test part: {advice}")

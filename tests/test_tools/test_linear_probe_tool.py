@@ -15,6 +15,7 @@ import cmac_mm
 from cmac_mm.utils import load_checkpoint
 
 CONFIG = "cmac_mm::linear_probe/avid_r2plus1d-18_8xb16-8x224-12e_k400.py"
+EVALUATE = ROOT / "tools/evaluate.py"
 BACKBONE = dict(variant="avid", base_channels=8, stage_blocks=(1, 1, 1, 1))
 OPTIONS = [
     "model.backbone.base_channels=8",
@@ -57,12 +58,13 @@ def folder(tmp_path_factory, media_dir):
         lines = [f"{file} {classes.index(file.split('/')[0])}\n" for file in chosen]
         (folder / f"{name}.txt").write_text("".join(lines))
     assert len(files[::8]) == 8 and len(files[4::9]) == 7
-    options = [*OPTIONS, "model.backbone.init_cfg.checkpoint=pretrained.pth"]
-    options += [
+    prefixes = [
         f"{part}_dataloader.dataset.data_prefix.video={videos}" for part in ("train", "test")
     ]
+    options = [*OPTIONS, *prefixes]
     (folder / "options.json").write_text(json.dumps(options))
-    run(folder, sys.executable, ROOT / "tools/train.py", CONFIG, "--work-dir", "probe", "--seed", 1)
+    args = [CONFIG, "pretrained.pth", "--work-dir", "probe", "--seed", 1]
+    (folder / "output.txt").write_text(run(folder, sys.executable, EVALUATE, *args))
     return folder
 
 
@@ -110,6 +112,21 @@ def test_training_leaves_the_encoder_as_it_was(folder):
     assert trained["cls_head.probes.3.2.num_batches_tracked"] == 2
 
 
+def test_training_and_test_by_one_command(folder):
+    result = json.loads((folder / "probe/k400-linear.json").read_text())
+    assert (result["checkpoint"], result["seed"]) == ("pretrained.pth", 1)
+    assert result["model"].endswith("probe/epoch_1.pth")
+    figures = "".join(f" {100 * value:10.2f} |" for value in result["metrics"].values())
+    assert f"|{figures}" in (folder / "output.txt").read_text()
+    args = [CONFIG, "pretrained.pth", "--work-dir", "probe", "--seed", 1]
+    again = run(folder, sys.executable, EVALUATE, *args)
+    assert "whole is done" in again and "train.py" not in again
+    assert f"|{figures}" in again
+    changed = [CONFIG, "pretrained.pth", "--work-dir", "probe", "--seed", 2]
+    with pytest.raises(AssertionError, match="another seed: choose another --work-dir"):
+        run(folder, sys.executable, EVALUATE, *changed)
+
+
 @pytest.mark.slow
 def test_any_ranks_workers_and_batches_give_the_same(folder):
     loader = ("test_dataloader.num_workers={}", "test_dataloader.persistent_workers={}")
@@ -149,7 +166,7 @@ def test_any_ranks_workers_and_batches_give_the_same(folder):
     ).stdout
     best = 100 * result["metrics"]["best_video_top1"]
     assert f"| k400-linear | avid-8x224 | best_video_top1 | {best:.1f} | AVID 43.1" in output
-    assert "2 results" in output
+    assert "3 results" in output
 
 
 def test_schedule_is_the_papers():
