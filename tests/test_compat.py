@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.ranks import on_two_ranks
 from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
 from mmengine.hooks import SyncBuffersHook
@@ -394,12 +395,8 @@ def test_downloaded_checkpoints_are_unpickled_in_full(tmp_path, monkeypatch):
         server.shutdown()
 
 
-def sync_on_two_ranks(rank, folder):
-    """Write what is left of one rank's buffers by the original hook and by the restricted one."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2
-    )
+def sync_buffers(rank):
+    """What is left of one rank's buffers by the original hook and by the restricted one."""
     result = {}
     restricted = SyncBuffersHook.after_train_epoch
     for name, method in (("original", restricted.__wrapped__), ("restricted", restricted)):
@@ -413,15 +410,11 @@ def sync_on_two_ranks(rank, folder):
         result[name] = {
             key: value[0] if value.ndim else value for key, value in model.named_buffers()
         }
-    torch.save(result, Path(folder, f"rank{rank}.pth"))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    return result
 
 
 def test_sync_buffers_hook_averages_queues(tmp_path):
-    torch.multiprocessing.spawn(sync_on_two_ranks, (str(tmp_path),), nprocs=2)
-    for rank in range(2):
-        result = torch.load(tmp_path / f"rank{rank}.pth")
+    for rank, result in enumerate(on_two_ranks(sync_buffers, tmp_path)):
         assert result["original"]["queue"] == 0.5
         assert result["original"]["pointer"] == 5
         buffers = {key: value.item() for key, value in result["restricted"].items()}
@@ -480,11 +473,8 @@ def test_mmengine_swaps_arguments_of_fsdp():
     assert re.search(r"optim_state_dict_to_load\(\s*state_dict, self\.model, self\.optim", theirs)
 
 
-def batch_norm_on_two_ranks(rank, folder):
+def check_batch_norm(rank):
     """Ranks with one and with three of four samples."""
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2
-    )
     model = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3)).double()
     with torch.no_grad():
         for index, parameter in enumerate(model.parameters(), start=1):
@@ -510,9 +500,7 @@ def batch_norm_on_two_ranks(rank, folder):
     wrap(synchronised)
     with pytest.raises(ValueError, match="only work with GPU"):
         wrap(nn.SyncBatchNorm.convert_sync_batchnorm(model))
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
 
 
 def test_synchronised_batch_norm_refuses_cpus(tmp_path):
-    torch.multiprocessing.spawn(batch_norm_on_two_ranks, (str(tmp_path),), nprocs=2)
+    on_two_ranks(check_batch_norm, tmp_path)

@@ -298,8 +298,10 @@ def main() -> None:
     args.work_dir.mkdir(parents=True, exist_ok=True)
     load = partial(Guard(args.time_limit), Loader(args.memory_limit))
     scratch = TemporaryDirectory()
-    videos = args.videos or [media_folder(Path(scratch.name)) / name for name in FOLDERS]
-    sources = collect_sources(videos, args.sources, load, args.work_dir)
+    if args.videos is None:
+        media = media_folder(Path(scratch.name))
+        args.videos = [media / name for name in FOLDERS]
+    sources = collect_sources(args.videos, args.sources, load, args.work_dir)
     numbers = list(range(args.variants)) if args.only is None else [args.only]
     results = fuzz(numbers, args.seed, sources, load, args.work_dir)
     target = args.work_dir / "results.json"
