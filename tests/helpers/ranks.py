@@ -6,26 +6,37 @@ import json
 import multiprocessing
 import os
 import pickle
-import socket
+import subprocess
 import sys
 import traceback
 from functools import cache, partial
 
 import torch
 
+from helpers.paths import ROOT
+
 
 def on_two_ranks(function, tmp_path):
     """What `function(rank)` returns on each of two ranks."""
-    return _on_two(partial(_in_group, tmp_path / "init", function), tmp_path)
+    server = _server()
+    # The path, too: test files are found on it, those added since the start included.
+    task = pickle.dumps(partial(_in_group, tmp_path / "init", function))
+    server.send((sys.path, task, tmp_path))
+    error = server.recv()
+    assert not error, error
+    return [torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 
 def train_on_two_ranks(options, folder):
     """Steps and final state of each of two ranks."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # As a config, the options hold what JSON can.
-    return _on_two(partial(_train, port, json.loads(json.dumps(options))), folder)
+    (folder / "options.json").write_text(json.dumps(options))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command += [ROOT / "tests/helpers/training.py", folder / "options.json", folder / "rank"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [str(part) for part in command]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 
 def _in_group(init_file, function, rank):
@@ -37,28 +48,6 @@ def _in_group(init_file, function, rank):
     torch.distributed.barrier()  # nobody leaves while the other still needs it
     torch.distributed.destroy_process_group()
     return result
-
-
-def _train(port, options, rank):
-    from cmac_mm.utils import setup_launcher, shut_down
-    from helpers.training import make_config, train
-
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2")
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    cfg = make_config(options.pop("shapes"), options.pop("work_dir"), options)
-    setup_launcher(cfg, "pytorch")
-    steps, state = train(cfg, dtype=torch.float64)
-    shut_down()
-    return dict(steps=steps, state=state)
-
-
-def _on_two(function, folder):
-    server = _server()
-    # The path, too: test files are found on it, those added since the start included.
-    server.send((sys.path, pickle.dumps(function), folder))
-    error = server.recv()
-    assert not error, error
-    return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 
 @cache
@@ -77,7 +66,6 @@ def _server():
 
 def _serve(line):
     import cmac_mm.models  # noqa: F401
-    import helpers.training  # noqa: F401
 
     os.setpgid(0, 0)  # nothing that a test has left behind
     torch.set_num_threads(1)

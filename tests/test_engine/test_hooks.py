@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.training import train
+from helpers.training import make_config, train
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -167,8 +167,14 @@ def test_step_never_waits_for_the_device(config, tmp_path, monkeypatch):
     assert watched == [0, 1, 3, 4]
 
 
+@pytest.fixture(scope="module")
+def whole_run(shapes, tmp_path_factory):
+    """Steps and state of a run that nothing stops."""
+    return train(make_config(shapes, tmp_path_factory.mktemp("whole"), {}))
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
-def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, request, name):
+def test_asked_to_stop_saves_and_leaves(config, whole_run, tmp_path, monkeypatch, request, name):
     class Ask(Hook):
         def before_train_iter(self, runner, batch_idx, data_batch=None):
             if runner.iter == 2:
@@ -177,7 +183,7 @@ def test_asked_to_stop_saves_and_leaves(config, tmp_path, monkeypatch, request, 
     # Started under nohup, or by a job scheduler, the tests are deaf to SIGHUP, and so is the hook.
     request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP)))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    whole, state = train(config(tmp_path / "whole"))
+    whole, state = whole_run
     cfg = config(tmp_path / "asked", **{"default_hooks.checkpoint.interval_iters": 0})
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in numbers]
