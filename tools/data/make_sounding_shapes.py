@@ -7,12 +7,20 @@ the sound follows the motion: impacts are heard when they are seen, and where th
 loudness follows the speed. As every kind sounds and is silent equally often, neither looks nor a
 still frame give the label away.
 
+`--level hard` makes a set on which methods can be told apart: sixteen kinds (also fish, clock, frog,
+drum, moon, arrow, pump, kite), and two to four silent objects, which move too, along the path that
+they would take if they sounded, but slowly: only its pace tells the sounding one. Shapes are squeezed
+and streaked, hues overlap those of the neighbours. A kind is heard by its rhythm and its timbre;
+its band is drawn for each clip. One or two kinds that are not in the picture are heard as well, more
+softly, and there is more noise.
+
 What is made in OUT_DIR:
   train.txt, test.txt       lines `videos/train/000123.mp4 3`: path and label
-  classes.txt               the eight kinds, in the order of the labels
+  classes.txt               the kinds, in the order of the labels
   videos/*/000123.mp4       2 to 2.8 s, H.264 and AAC, short side 96 or 112 px, 15 to 30 frames/s
   videos/*/000123.json      ground truth: box of the sounding object in each frame, its frequency
-                            band, the silent kinds, the times of impacts
+                            band, the silent kinds, the times of impacts; at the hard level also
+                            the times in which it sounds
   bad_files.txt             the unusable files that train.txt lists among the good ones, to show
                             how they are sorted out: without sound track, silent, truncated, empty
   settings.json             the settings, so that two sets are never mixed in one folder
@@ -32,6 +40,9 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder of the set")
+    parser.add_argument(
+        "--level", choices=("plain", "hard"), default="plain", help="see above (plain)"
+    )
     parser.add_argument("--num-train", type=int, default=4096, help="training clips (4096)")
     parser.add_argument("--num-test", type=int, default=512, help="test clips (512)")
     parser.add_argument(
@@ -54,7 +65,7 @@ from matplotlib.figure import Figure
 from matplotlib.mlab import specgram
 from matplotlib.patches import Rectangle
 
-from cmac_mm.preparation.sounding_shapes import SHAPE_KINDS, make_sounding_shapes, read_ground_truth
+from cmac_mm.preparation.sounding_shapes import HARD_KINDS, make_sounding_shapes, read_ground_truth
 from cmac_mm.utils.files import replacing
 
 
@@ -94,7 +105,7 @@ def save_sheet(out_dir: Path, path: Path) -> None:
             row[-1].axhline(edge, color="white", linewidth=0.7, linestyle=":")
         row[-1].set_yscale("symlog", linthresh=300)
         row[-1].set_ylim(100, 12_000)
-        row[-1].set_title(f"{SHAPE_KINDS[label]}, {' and '.join(truth['silent_kinds'])} silent")
+        row[-1].set_title(f"{HARD_KINDS[label]}, {' and '.join(truth['silent_kinds'])} silent")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=80, format=path.suffix.removeprefix(".") or "png")
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from ...evaluation import save_result
 from ...features import calibrate_batch_norm
 from ...features.extract import FEATURE_FIELDS, feature_records, stack_records
-from ...preparation.sounding_shapes import SHAPE_KINDS, read_ground_truth
+from ...preparation.sounding_shapes import HARD_KINDS, read_ground_truth
 from ...utils import write_text
 from ...visualization import attention_sheet, sheet_row
 from ..inference import inference, init_model
@@ -170,5 +170,5 @@ def _draw_sheet(
         sample, inputs = inference(model, meta["filename"], return_inputs=True)
         boxes = true_boxes(model.cfg, sample.metainfo, truth)
         rows[truth["kind"]] = sheet_row(inputs, sample, truth["kind"], boxes, truth["band_hz"])
-    ordered = [rows[kind] for kind in SHAPE_KINDS if kind in rows]
+    ordered = [rows[kind] for kind in HARD_KINDS if kind in rows]
     attention_sheet(ordered, path, mel_frequencies(model.cfg), duration=metas[0]["audio_duration"])

@@ -1,10 +1,11 @@
 """The built-in set: short videos in which one object moves and sounds while others stay silent."""
 
-from .kinds import SHAPE_KINDS, band_hz
+from .kinds import HARD_KINDS, SHAPE_KINDS, band_hz
 from .scene import Scene, draw_scene, render_frames
 from .writer import make_sounding_shapes, read_ground_truth
 
 __all__ = [
+    "HARD_KINDS",
     "SHAPE_KINDS",
     "Scene",
     "band_hz",

@@ -1,4 +1,4 @@
-"""Names of the eight kinds of object and the frequency band each of them sounds in."""
+"""Names of the kinds of object, and the frequency band each of the plain level's sounds in."""
 
 SHAPE_KINDS: tuple[str, ...] = (
     "ball",
@@ -10,13 +10,28 @@ SHAPE_KINDS: tuple[str, ...] = (
     "hammer",
     "maraca",
 )
+HARD_KINDS: tuple[str, ...] = (
+    *SHAPE_KINDS,
+    "fish",
+    "clock",
+    "frog",
+    "drum",
+    "moon",
+    "arrow",
+    "pump",
+    "kite",
+)
+# Each starts with the kinds of the one before it: a label means the same kind in all.
+LEVELS: dict[str, tuple[str, ...]] = {"plain": SHAPE_KINDS, "hard": HARD_KINDS}
 
 LOWEST_HZ = 150.0
 HIGHEST_HZ = 10_000.0
 
 
 def band_hz(kind: str) -> tuple[float, float]:
-    """Frequency band of a kind: the eight bands are adjacent and equally wide on a log scale.
+    """Frequency band of a kind of the plain level.
+
+    The eight bands are adjacent and equally wide on a log scale.
 
     Args:
         kind (str): One of ``SHAPE_KINDS``.

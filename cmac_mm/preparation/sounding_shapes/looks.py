@@ -6,7 +6,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .kinds import SHAPE_KINDS
+from .kinds import HARD_KINDS, SHAPE_KINDS
 
 # Objects are drawn large, within a circle of radius 1, and shrunk: that gives smooth edges.
 _CANVAS = 128
@@ -107,6 +107,75 @@ def _maraca(image: np.ndarray, colour: Colour) -> None:
         )
 
 
+def _fish(image: np.ndarray, colour: Colour) -> None:
+    """A fish that looks to the right: striped body, tail, eye."""
+    _polygon(image, [(-0.35, 0), (-0.95, -0.5), (-0.8, 0), (-0.95, 0.5)], colour)
+    _polygon(image, _arc(0, 2 * np.pi) * [0.68, 0.48] + [0.25, 0], colour)
+    for x in (-0.1, 0.2):
+        half = 0.48 * np.sqrt(1 - ((x - 0.25) / 0.68) ** 2)
+        _polygon(
+            image,
+            [(x - 0.08, -half), (x + 0.08, -half), (x + 0.08, half), (x - 0.08, half)],
+            _LIGHT,
+        )
+    _disc(image, 0.6, -0.1, 0.12, _DARK)
+
+
+def _clock(image: np.ndarray, colour: Colour) -> None:
+    """A clock: coloured rim, bright face, one broad hand."""
+    _disc(image, 0, 0, 1, colour)
+    _disc(image, 0, 0, 0.72, _LIGHT)
+    _polygon(image, [(-0.14, 0.18), (0.14, 0.18), (0.1, -0.7), (-0.1, -0.7)], _DARK)
+
+
+def _frog(image: np.ndarray, colour: Colour) -> None:
+    """A frog's head and legs: two eyes on top, feet to the sides."""
+    for side in (-1, 1):
+        _polygon(
+            image, [(0, 0.2), (0.55 * side, 0.1), (0.9 * side, 0.8), (0.2 * side, 0.8)], colour
+        )
+        _disc(image, 0.42 * side, -0.55, 0.3, colour)
+        _disc(image, 0.42 * side, -0.58, 0.16, _LIGHT)
+    _polygon(image, _arc(0, 2 * np.pi) * [0.62, 0.55] + [0, 0.0], colour)
+    _polygon(image, [(-0.4, 0.1), (0.4, 0.1), (0.25, 0.25), (-0.25, 0.25)], _DARK)
+
+
+def _drum(image: np.ndarray, colour: Colour) -> None:
+    """A drum from the side: bright skin, zigzag cords."""
+    _polygon(image, [(-0.8, -0.4), (0.8, -0.4), (0.8, 0.6), (-0.8, 0.6)], colour)
+    _polygon(image, _arc(0, 2 * np.pi) * [0.8, 0.25] + [0, -0.4], _LIGHT)
+    for x in (-0.53, 0.0, 0.53):
+        _polygon(image, [(x - 0.25, -0.1), (x, 0.55), (x + 0.25, -0.1), (x, 0.25)], _DARK)
+
+
+def _moon(image: np.ndarray, colour: Colour) -> None:
+    """A crescent, open to the top."""
+    outer, inner = _arc(-0.3, np.pi + 0.3, 0.95), _arc(np.pi + 0.05, -0.05, 0.72)
+    _polygon(image, np.concatenate([outer, inner * [1.1, 1] + [0, -0.22]]), colour)
+
+
+def _arrow(image: np.ndarray, colour: Colour) -> None:
+    """An arrow to the right with a bright tail."""
+    _polygon(image, [(-0.6, -0.2), (0.2, -0.2), (0.2, 0.2), (-0.6, 0.2)], colour)
+    _polygon(image, [(0.1, -0.7), (1, 0), (0.1, 0.7)], colour)
+    _polygon(image, [(-0.95, -0.4), (-0.5, -0.4), (-0.3, 0), (-0.5, 0.4), (-0.95, 0.4)], _LIGHT)
+
+
+def _pump(image: np.ndarray, colour: Colour) -> None:
+    """A plunger: handle across the top, rod, wide foot."""
+    _polygon(image, [(-0.12, -0.7), (0.12, -0.7), (0.12, 0.5), (-0.12, 0.5)], _LIGHT)
+    _polygon(image, [(-0.6, -0.9), (0.6, -0.9), (0.6, -0.6), (-0.6, -0.6)], colour)
+    _polygon(image, [(-0.35, 0.2), (0.35, 0.2), (0.75, 0.65), (-0.75, 0.65)], colour)
+
+
+def _kite(image: np.ndarray, colour: Colour) -> None:
+    """A kite: a long diamond in four fields."""
+    top, right, bottom, left = (0, -0.95), (0.65, -0.25), (0, 0.95), (-0.65, -0.25)
+    _polygon(image, [top, right, bottom, left], colour)
+    _polygon(image, [top, right, (0, -0.25)], _LIGHT)
+    _polygon(image, [bottom, left, (0, -0.25)], _DARK)
+
+
 _LOOKS: dict[str, Callable[[np.ndarray, Colour], None]] = {
     "ball": _ball,
     "heart": _heart,
@@ -116,6 +185,14 @@ _LOOKS: dict[str, Callable[[np.ndarray, Colour], None]] = {
     "star": _star,
     "hammer": _hammer,
     "maraca": _maraca,
+    "fish": _fish,
+    "clock": _clock,
+    "frog": _frog,
+    "drum": _drum,
+    "moon": _moon,
+    "arrow": _arrow,
+    "pump": _pump,
+    "kite": _kite,
 }
 
 
@@ -133,9 +210,47 @@ def draw_sprite(kind: str, size: int, rng: np.random.Generator) -> tuple[np.ndar
     """
     hue = (SHAPE_KINDS.index(kind) + rng.uniform(-0.8, 0.8)) / len(SHAPE_KINDS)
     rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.65, 1), rng.uniform(0.7, 1))
+    return _finish(_draw(kind, rgb), size)
+
+
+def draw_varied_sprite(
+    kind: str, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw one object of the hard level: squeezed, with streaks, its hue as likely a neighbour's.
+
+    Args:
+        kind (str): One of ``HARD_KINDS``.
+        size (int): Side of the picture in pixels; the object fills its inscribed circle along its
+            longer axis.
+        rng (np.random.Generator): Source of chance.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: As of :func:`draw_sprite`.
+    """
+    hue = (HARD_KINDS.index(kind) + rng.uniform(-1.25, 1.25)) / len(HARD_KINDS)
+    rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.3, 1), rng.uniform(0.5, 1))
+    image = _draw(kind, rgb)
+    direction, wave, phase = rng.uniform((0, 0.15, 0), (np.pi, 0.5, 2 * np.pi))
+    y, x = np.ogrid[:_CANVAS, :_CANVAS]
+    streaks = np.sin(wave * (np.cos(direction) * x + np.sin(direction) * y) + phase)
+    brightness = 1 + rng.uniform(0, 0.3) * streaks[..., None]
+    image = np.where(image > 0, np.clip(image * brightness, 1, 255), 0).astype(np.uint8)
+    squeeze = np.diag(rng.permutation([1, rng.uniform(0.7, 1)]))
+    middle = (_CANVAS - 1) / 2
+    shift = middle - squeeze @ [middle, middle]
+    matrix = np.column_stack([squeeze, shift])
+    return _finish(cv2.warpAffine(image, matrix, (_CANVAS, _CANVAS), flags=cv2.INTER_NEAREST), size)
+
+
+def _draw(kind: str, rgb: tuple[float, float, float]) -> np.ndarray:
+    """Draw a kind on a canvas, uint8; no part of an object is black."""
     image = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
-    # no part of an object is black
     _LOOKS[kind](image, tuple(round(255 * c) for c in rgb))
+    return image
+
+
+def _finish(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Outline what is drawn on a canvas, and shrink it with its alpha."""
     mask = image.any(axis=2).astype(np.uint8)
     # a dark outline, so that bright and dark parts stand out on any background
     image[cv2.erode(mask, np.ones((5, 5), np.uint8)) < mask] = _DARK

@@ -140,6 +140,107 @@ def _shake(rng: np.random.Generator, radius: float) -> Motion:
     return Motion(pose)
 
 
+def _swim(rng: np.random.Generator, radius: float) -> Motion:
+    rate, phase = rng.uniform(0.8, 1.2) * rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
+    wide, high = rng.uniform(0.2, 0.28), rng.uniform(0.1, 0.15)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        turn = 2 * np.pi * rate * t + phase
+        # a lying eight
+        return _stack(x=wide * np.cos(turn), y=high * np.sin(2 * turn), angle=0.4 * np.sin(turn))
+
+    return Motion(pose)
+
+
+def _tick(rng: np.random.Generator, radius: float) -> Motion:
+    period, start = rng.uniform(0.28, 0.42), rng.uniform(0, 1)
+    step, first = rng.uniform(0.9, 1.3) * rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / period
+        # a step of 60 ms, then a rest
+        moved = np.minimum(u % 1 * period / 0.06, 1)
+        return _stack(angle=first + step * (np.floor(u) + moved))
+
+    return Motion(pose, period, start)
+
+
+def _hop(rng: np.random.Generator, radius: float) -> Motion:
+    period, start = rng.uniform(0.5, 0.75), rng.uniform(0, 1)
+    height, reach = rng.uniform(0.2, 0.3), rng.uniform(0.14, 0.22)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / period
+        # it lands at whole numbers, sits for a third of the time, leaps to the other side
+        leap = np.clip((u % 1 - 0.33) / 0.67, 0, 1)
+        side = np.where(np.floor(u) % 2, 1, -1)
+        return _stack(x=reach * side * (1 - 2 * leap), y=-4 * height * leap * (1 - leap))
+
+    return Motion(pose, period, start)
+
+
+def _throb(rng: np.random.Generator, radius: float) -> Motion:
+    period, start, fade = rng.uniform(0.4, 0.65), rng.uniform(0, 1), rng.uniform(0.12, 0.18)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        age = (t - start) / period % 1 * period
+        # it springs to its largest with each beat, and shrinks again
+        return _stack(scale=0.7 + 0.65 * np.minimum(age / 0.03, 1) * np.exp(-age / fade))
+
+    return Motion(pose, period, start)
+
+
+def _rock(rng: np.random.Generator, radius: float) -> Motion:
+    rate, phase, widest = rng.uniform(1.2, 1.8), rng.uniform(0, 2 * np.pi), rng.uniform(0.9, 1.3)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        angle = widest * np.sin(2 * np.pi * rate * t + phase)
+        # as on rockers: it rolls along the ground
+        return _stack(x=0.8 * radius * angle, angle=angle)
+
+    return Motion(pose)
+
+
+def _dart(rng: np.random.Generator, radius: float) -> Motion:
+    period, start, reach = rng.uniform(0.6, 0.9), rng.uniform(0, 1), rng.uniform(0.2, 0.28)
+    tilt = rng.uniform(0, 2 * np.pi)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / period % 1
+        # forward within a quarter of the time, back in the rest
+        along = reach * np.where(
+            u < 0.25, -np.cos(4 * np.pi * u), np.cos(np.pi * (u - 0.25) / 0.75)
+        )
+        return _stack(x=along * np.cos(tilt), y=along * np.sin(tilt), angle=tilt)
+
+    return Motion(pose, period, start)
+
+
+def _pump(rng: np.random.Generator, radius: float) -> Motion:
+    period, start, reach = rng.uniform(0.4, 0.6), rng.uniform(0, 1), rng.uniform(0.14, 0.2)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        u = (t - start) / period
+        # it rests at an end, and hits the other one at whole numbers
+        stroke = np.clip((u % 1 - 0.65) / 0.35, 0, 1) ** 2
+        return _stack(y=reach * np.where(np.floor(u) % 2, 1, -1) * (1 - 2 * stroke))
+
+    return Motion(pose, period, start)
+
+
+def _circle(rng: np.random.Generator, radius: float) -> Motion:
+    turns, phase = rng.uniform(1.0, 1.5) * rng.choice([-1, 1]), rng.uniform(0, 2 * np.pi)
+    swell, start = rng.uniform(0.5, 0.8), rng.uniform(0, 2 * np.pi)
+
+    def pose(t: np.ndarray) -> np.ndarray:
+        turn = 2 * np.pi * turns * t + phase
+        # the circle widens and narrows
+        reach = 0.17 + 0.09 * np.sin(2 * np.pi * swell * t + start)
+        return _stack(x=reach * np.cos(turn), y=reach * np.sin(turn), angle=turn)
+
+    return Motion(pose)
+
+
 _MOTIONS: dict[str, Callable[[np.random.Generator, float], Motion]] = {
     "ball": _bounce,
     "heart": _pulsate,
@@ -149,6 +250,14 @@ _MOTIONS: dict[str, Callable[[np.random.Generator, float], Motion]] = {
     "star": _orbit,
     "hammer": _strike,
     "maraca": _shake,
+    "fish": _swim,
+    "clock": _tick,
+    "frog": _hop,
+    "drum": _throb,
+    "moon": _rock,
+    "arrow": _dart,
+    "pump": _pump,
+    "kite": _circle,
 }
 
 
@@ -156,7 +265,7 @@ def draw_motion(kind: str, radius: float, rng: np.random.Generator) -> Motion:
     """Draw the motion of one object: the kind decides its form, chance its tempo, reach and phase.
 
     Args:
-        kind (str): One of ``SHAPE_KINDS``.
+        kind (str): One of ``HARD_KINDS``.
         radius (float): Radius of the object in units of the frame's short side.
         rng (np.random.Generator): Source of chance.
 

@@ -1,14 +1,16 @@
 """One clip of the built-in set: who is in it, its frames, its sound and where the sound is."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from .kinds import SHAPE_KINDS
-from .looks import draw_background, draw_sprite
+from .kinds import LEVELS
+from .looks import draw_background, draw_sprite, draw_varied_sprite
 from .motions import draw_motion
-from .sounds import SAMPLE_RATE, synthesise
+from .sounds import SAMPLE_RATE, Sound, synthesise
+from .voices import synthesise_hard
 
 SPLITS = ("train", "test")
 _SIZES = ((96, 96), (128, 96), (96, 128), (112, 112))  # width, height
@@ -20,11 +22,43 @@ _DRIFT = 0.03  # at most, on each axis, in short sides per second
 
 
 @dataclass(frozen=True)
+class _Level:
+    """What is drawn differently at each level.
+
+    Args:
+        num_silent (Mapping[int, float]): Numbers of silent objects, and how often each occurs.
+        radii (tuple[float, float]): Range of the objects' radii in short sides.
+        pace (tuple[float, float] | None): Range of the silent objects' pace, where they would
+            move at 1 if they sounded; None: they stand still.
+        draw_sprite (Callable): Draws an object.
+        synthesise (Callable): Makes the sound.
+    """
+
+    num_silent: Mapping[int, float]
+    radii: tuple[float, float]
+    pace: tuple[float, float] | None
+    draw_sprite: Callable[..., tuple[np.ndarray, np.ndarray]]
+    synthesise: Callable[..., Sound]
+
+
+_LEVELS = {
+    "plain": _Level({1: 1 / 3, 2: 2 / 3}, (0.15, 0.2), None, draw_sprite, synthesise),
+    "hard": _Level(
+        dict.fromkeys((2, 3, 4), 1 / 3),
+        (0.14, 0.19),
+        (0.1, 0.3),
+        draw_varied_sprite,
+        synthesise_hard,
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Shape:
     """One object of a clip.
 
     Args:
-        kind (str): One of ``SHAPE_KINDS``.
+        kind (str): One of the level's kinds.
         radius (float): Of the circle that holds the object at scale 1, in pixels.
         sprite (np.ndarray): Its picture, float32 (size, size, 3), premultiplied by ``alpha``.
         alpha (np.ndarray): How opaque each pixel is, 0 to 1, thrice: float32 (size, size, 3).
@@ -49,7 +83,7 @@ class Scene:
         shapes (tuple[Shape, ...]): Silent objects, then the sounding one, which is drawn on top.
         background (np.ndarray): float32 (height, width, 3).
         noise (np.ndarray): Pixel noise, larger than a frame: every frame shows another part.
-        sound (np.ndarray): float32 samples at 24 kHz, as long as the picture.
+        sound (Sound): As long as the picture.
         impact_times (np.ndarray): Seconds at which the sounding object hits something.
     """
 
@@ -59,46 +93,49 @@ class Scene:
     shapes: tuple[Shape, ...]
     background: np.ndarray
     noise: np.ndarray
-    sound: np.ndarray
+    sound: Sound
     impact_times: np.ndarray
 
     @property
     def sounding(self) -> Shape:
-        """The object that moves and sounds."""
+        """The object that sounds."""
         return self.shapes[-1]
 
 
-def draw_kinds(seed: int, split: str, index: int) -> list[str]:
-    """Draw the kinds in a clip: one or two silent ones, then the sounding one.
+def draw_kinds(seed: int, split: str, index: int, level: str = "plain") -> list[str]:
+    """Draw the kinds in a clip: the silent ones, then the sounding one.
 
-    In every eight clips from a multiple of eight on, each kind sounds once and is silent equally
+    Of K kinds, in every K clips from a multiple of K on, each sounds once and is silent equally
     often, so that seeing a kind tells nothing about whether it is the one that sounds.
 
     Args:
         seed (int): Seed of the set, not negative.
         split (str): ``'train'`` or ``'test'``.
         index (int): Number of the clip in its split, not negative.
+        level (str): ``'plain'`` or ``'hard'``. Defaults to ``'plain'``.
 
     Returns:
-        list[str]: Two or three different kinds.
+        list[str]: Different kinds: two or three at the plain level, three to five at the hard one.
     """
-    num_kinds = len(SHAPE_KINDS)
+    kinds, num_silent = LEVELS[level], _LEVELS[level].num_silent
+    num_kinds = len(kinds)
     block, place = divmod(index, num_kinds)
     rng = np.random.default_rng([seed, SPLITS.index(split), 0, block])
     order = rng.permutation(num_kinds)
-    num_silent = rng.choice([1, 2], p=[1 / 3, 2 / 3])
-    steps = rng.choice(np.arange(1, num_kinds), num_silent, replace=False)
+    count = rng.choice(list(num_silent), p=list(num_silent.values()))
+    steps = rng.choice(np.arange(1, num_kinds), count, replace=False)
     labels = [*order[(place + steps) % num_kinds], order[place]]
-    return [SHAPE_KINDS[label] for label in labels]
+    return [kinds[label] for label in labels]
 
 
-def draw_scene(seed: int, split: str, index: int) -> Scene:
-    """Draw a clip. It depends on the three arguments and on nothing else.
+def draw_scene(seed: int, split: str, index: int, level: str = "plain") -> Scene:
+    """Draw a clip. It depends on the arguments and on nothing else.
 
     Args:
         seed (int): Seed of the set, not negative.
         split (str): ``'train'`` or ``'test'``.
         index (int): Number of the clip in its split, not negative.
+        level (str): ``'plain'`` or ``'hard'``. Defaults to ``'plain'``.
 
     Returns:
         Scene: The clip.
@@ -108,10 +145,13 @@ def draw_scene(seed: int, split: str, index: int) -> Scene:
     """
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is unknown: expected one of {SPLITS}")
+    if level not in LEVELS:
+        raise ValueError(f"level {level!r} is unknown: expected one of {tuple(LEVELS)}")
     if seed < 0 or index < 0:
         raise ValueError(f"seed and index must not be negative, got {seed} and {index}")
     rng = np.random.default_rng([seed, SPLITS.index(split), 1, index])
-    kinds = draw_kinds(seed, split, index)
+    kinds = draw_kinds(seed, split, index, level)
+    drawn = _LEVELS[level]
     width, height = _SIZES[rng.integers(len(_SIZES))]
     fps = int(rng.choice(_FRAME_RATES, p=_FRAME_RATE_SHARES))
     num_frames = round(rng.uniform(_MIN_SECONDS, _MAX_SECONDS) * fps)
@@ -119,27 +159,30 @@ def draw_scene(seed: int, split: str, index: int) -> Scene:
 
     # in units of the short side first, then in pixels
     short_side = min(width, height)
-    relative_radii = rng.uniform(0.15, 0.2, len(kinds))
+    relative_radii = rng.uniform(*drawn.radii, len(kinds))
     motions = [draw_motion(k, r, rng) for k, r in zip(kinds, relative_radii, strict=True)]
     paths = np.stack([motion.pose(times) for motion in motions])
     drifts = times[:, None] * rng.uniform(-_DRIFT, _DRIFT, (len(kinds), 1, 2))
     radii = relative_radii * short_side
     anchors = _place(paths, drifts, radii, np.array([width, height]), rng)
     for i, motion in enumerate(motions[:-1]):
-        # silent: it stands still somewhere on the path that it would take if it sounded
-        paths[i] = motion.pose(rng.uniform(0, seconds, 1))
+        # silent: it stands still on the path that it would take if it sounded, or takes it slowly
+        own_time = rng.uniform(0, seconds, 1)
+        if drawn.pace:
+            own_time = own_time + rng.uniform(*drawn.pace) * times
+        paths[i] = motion.pose(own_time)
     paths[..., :2] = short_side * (paths[..., :2] + drifts) + anchors[:, None]
 
     sizes = np.ceil(2 * _LARGEST_SCALE * radii).astype(int)
     shapes = tuple(
-        Shape(kind, radius, *draw_sprite(kind, size, rng), path)
+        Shape(kind, radius, *drawn.draw_sprite(kind, size, rng), path)
         for kind, radius, size, path in zip(kinds, radii, sizes, paths, strict=True)
     )
     background = draw_background(width, height, rng)
     noise = rng.uniform(0.5, 2.5) * rng.standard_normal((height + 32, width + 32), np.float32)
     noise = np.repeat(noise[..., None], 3, axis=2)
     num_samples = round(seconds * SAMPLE_RATE)
-    sound = synthesise(kinds[-1], motions[-1], relative_radii[-1], num_samples, rng)
+    sound = drawn.synthesise(kinds, motions[-1], relative_radii[-1], num_samples, rng)
     impact_times = motions[-1].impacts(0, seconds)
     return Scene(width, height, fps, shapes, background, noise, sound, impact_times)
 

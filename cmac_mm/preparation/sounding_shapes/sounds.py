@@ -1,6 +1,7 @@
 """How each kind sounds: a carrier inside its band, shaped by its motion."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,22 @@ _NOISE_DB = (-20.0, -10.0)  # its power, relative to the object's
 _NOISE_COLOUR_DB = 9.0  # standard deviation of its gains over frequency
 
 
-def _tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
+class Sound(NamedTuple):
+    """What is heard in a clip, and where in it the object that is seen.
+
+    Args:
+        samples (np.ndarray): float32 samples in [-1, 1] at ``SAMPLE_RATE``, shape (N,).
+        band_hz (tuple[float, float]): Lower and upper edge of its band in Hz.
+        times (tuple | None): Start and end in seconds of the parts in which it sounds. Defaults to
+            None: not told.
+    """
+
+    samples: np.ndarray
+    band_hz: tuple[float, float]
+    times: tuple[tuple[float, float], ...] | None = None
+
+
+def tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
     """Three partials that are no multiples of one another."""
     width = np.log(high / low)
     sound = np.zeros_like(t)
@@ -25,14 +41,14 @@ def _tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> 
     return sound
 
 
-def _buzz(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
+def buzz(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
     """All harmonics of a low tone that fall into the band, in phase: a train of pulses."""
     pitch = rng.uniform(35, 50)
     harmonics = np.arange(np.ceil(1.05 * low / pitch), np.floor(0.95 * high / pitch) + 1)
     return np.cos(2 * np.pi * pitch * np.multiply.outer(harmonics, t)).sum(axis=0)
 
 
-def _noise(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
+def noise(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
     """Noise within the band."""
     frequency = np.fft.rfftfreq(len(t), 1 / SAMPLE_RATE)
     spectrum = np.zeros(len(frequency), dtype=complex)
@@ -41,7 +57,7 @@ def _noise(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> 
     return np.fft.irfft(spectrum, len(t))
 
 
-def _impacts(
+def bursts(
     rng: np.random.Generator, times: np.ndarray, decay: float, carrier: np.ndarray
 ) -> np.ndarray:
     """One decaying burst of the carrier from the very sample of each impact on."""
@@ -57,41 +73,43 @@ def _impacts(
     return sound
 
 
-def _unit(sound: np.ndarray) -> np.ndarray:
+def unit(sound: np.ndarray) -> np.ndarray:
+    """Scale to unit power."""
     return sound / np.sqrt(np.mean(sound**2))
 
 
 # kind -> carrier, decay of an impact in seconds (None: the sound follows the speed alone)
 _VOICES: dict[str, tuple[Callable[..., np.ndarray], float | None]] = {
-    "ball": (_tones, 0.09),
-    "heart": (_tones, None),
-    "gear": (_buzz, None),
-    "crate": (_noise, 0.06),
-    "bell": (_tones, 0.25),
-    "star": (_tones, None),
-    "hammer": (_noise, 0.04),
-    "maraca": (_noise, None),
+    "ball": (tones, 0.09),
+    "heart": (tones, None),
+    "gear": (buzz, None),
+    "crate": (noise, 0.06),
+    "bell": (tones, 0.25),
+    "star": (tones, None),
+    "hammer": (noise, 0.04),
+    "maraca": (noise, None),
 }
 
 
 def synthesise(
-    kind: str, motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
-) -> np.ndarray:
+    kinds: Sequence[str], motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
+) -> Sound:
     """Sound of one moving object over a steady background noise.
 
     Impacts start at the very sample; where there are none, the amplitude follows the speed that
     is seen. Level, pitch, timbre and background are drawn by chance.
 
     Args:
-        kind (str): One of ``SHAPE_KINDS``.
+        kinds (Sequence[str]): Kinds in the picture, of ``SHAPE_KINDS``; the last one sounds.
         motion (Motion): The motion that is seen.
         radius (float): Radius of the object in units of the frame's short side.
         num_samples (int): Length in samples of ``SAMPLE_RATE``.
         rng (np.random.Generator): Source of chance.
 
     Returns:
-        np.ndarray: float32 samples in [-1, 1], shape (num_samples,).
+        Sound: Samples, and the kind's band.
     """
+    kind = kinds[-1]
     low, high = band_hz(kind)
     t = np.arange(num_samples) / SAMPLE_RATE
     duration = num_samples / SAMPLE_RATE
@@ -111,23 +129,28 @@ def synthesise(
     else:
         # bursts that began before the video are still heard
         times = motion.impacts(-8 * decay, duration)
-        sound = _unit(_impacts(rng, times, decay, _unit(carrier(rng, low, high, t))))
+        sound = unit(bursts(rng, times, decay, unit(carrier(rng, low, high, t))))
         if kind == "crate":
-            sound += 0.3 * _unit(_noise(rng, low, high, t) * envelope)
-    sound = _unit(sound)
+            sound += 0.3 * unit(noise(rng, low, high, t) * envelope)
+    sound = unit(sound)
 
-    sound += 10 ** (rng.uniform(*_NOISE_DB) / 20) * _background(num_samples, rng)
-    sound *= 10 ** (rng.uniform(-26, -14) / 20)
+    sound += 10 ** (rng.uniform(*_NOISE_DB) / 20) * background(num_samples, rng)
+    return Sound(level(sound, rng), (low, high))
+
+
+def level(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw how loud it is, without clipping; float32."""
+    sound = sound * 10 ** (rng.uniform(-26, -14) / 20)
     return (sound * min(1, 0.95 / np.abs(sound).max())).astype(np.float32)
 
 
-def _background(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+def background(num_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of unit power whose gains at the edges of the bands are drawn by chance."""
     frequency = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE)
     edges = np.log([50.0, *(band_hz(kind)[0] for kind in SHAPE_KINDS), HIGHEST_HZ])
     # on average as loud in each band
     gains = -edges / 2 + _NOISE_COLOUR_DB * np.log(10) / 20 * rng.standard_normal(len(edges))
     colour = np.exp(np.interp(np.log(np.maximum(frequency, 50.0)), edges, gains))
-    return _unit(
+    return unit(
         np.fft.irfft(rng.standard_normal(2 * len(frequency)).view(complex) * colour, num_samples)
     )

@@ -18,7 +18,7 @@ import numpy as np
 from rich.progress import track
 
 from ...utils.files import remove_stale, write_bytes
-from .kinds import SHAPE_KINDS, band_hz
+from .kinds import HARD_KINDS, LEVELS
 from .scene import Scene, draw_kinds, draw_scene, render_frames
 from .sounds import SAMPLE_RATE
 
@@ -45,11 +45,12 @@ def make_sounding_shapes(
     seed: int = 0,
     workers: int | None = None,
     num_bad: int = 8,
+    level: str = "plain",
 ) -> None:
     """Make the built-in set of sounding shapes.
 
-    A clip depends on the seed, its split and its number only. Clips that exist are kept, so an
-    interrupted run is completed by the same call; the lists are written last.
+    A clip depends on the level, the seed, its split and its number only. Clips that exist are
+    kept, so an interrupted run is completed by the same call; the lists are written last.
 
     Layout of ``out_dir``: ``train.txt`` and ``test.txt`` (lines ``videos/train/000123.mp4 3``),
     ``classes.txt``, ``bad_files.txt`` (the unusable files in the training list, each with its
@@ -63,13 +64,15 @@ def make_sounding_shapes(
         workers (int | None): Processes; None for one per CPU core. Defaults to None.
         num_bad (int): Unusable files among the training clips: without sound track, with a silent
             one, truncated, empty, by turns. Defaults to 8.
+        level (str): ``'plain'`` or ``'hard'``, see ``tools/data/make_sounding_shapes.py``.
+            Defaults to ``'plain'``.
 
     Raises:
-        ValueError: If a number is out of its range, or ``out_dir`` holds a set that was made with
-            other settings.
+        ValueError: If a number is out of its range, the level is unknown, or ``out_dir`` holds a
+            set that was made with other settings.
     """
     out_dir = Path(out_dir)
-    settings = {
+    settings: dict[str, Any] = {
         "version": _VERSION,
         "num_train": num_train,
         "num_test": num_test,
@@ -84,6 +87,10 @@ def make_sounding_shapes(
         least = 1 if name in ("num_train", "workers") else 0
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if level not in LEVELS:
+        raise ValueError(f"level must be one of {tuple(LEVELS)}, got {level!r}")
+    if level != "plain":  # the plain level's file has said nothing of levels so far
+        settings["level"] = level
     _check_settings(out_dir, settings)
 
     jobs = [("train", i, None) for i in range(num_train)]
@@ -94,10 +101,10 @@ def make_sounding_shapes(
     missing = [job for job in jobs if not (out_dir / _video_path(*job[:2])).exists()]
     if missing:
         description = f"sounding shapes, {len(missing)} of {len(jobs)} videos to make"
-        _make_videos(out_dir, seed, missing, workers, description)
+        _make_videos(out_dir, seed, level, missing, workers, description)
     for split in ("train", "test"):
         remove_stale(out_dir / "videos" / split, "*")
-    _write_lists(out_dir, seed, jobs)
+    _write_lists(out_dir, seed, level, jobs)
 
 
 def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
@@ -110,7 +117,8 @@ def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
         dict[str, Any]: ``kind`` (str), ``label`` (int), ``fps`` (float), ``width`` and ``height``
         (int, pixels), ``boxes`` (list of [left, top, right, bottom] in pixels, one a frame),
         ``band_hz`` ([low, high]), ``silent_kinds`` (list of str), ``impact_times`` (list of
-        seconds at which the sounding object hits something; empty for kinds that do not).
+        seconds at which the sounding object hits something; empty for kinds that do not); at the
+        hard level also ``sounding_times`` (list of [start, end] in seconds, in which it sounds).
 
     Raises:
         FileNotFoundError: If there is no ground truth beside the video.
@@ -126,11 +134,11 @@ def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
     kind, silent_kinds = truth["kind"], truth["silent_kinds"]
     width, height = truth["width"], truth["height"]
     checks = {
-        "kind": kind in SHAPE_KINDS,
-        "label": SHAPE_KINDS[truth["label"] : truth["label"] + 1] == (kind,),
+        "kind": kind in HARD_KINDS,
+        "label": HARD_KINDS[truth["label"] : truth["label"] + 1] == (kind,),
         "fps": truth["fps"] > 0,
         "silent_kinds": all(
-            other in SHAPE_KINDS and other != kind and silent_kinds.count(other) == 1
+            other in HARD_KINDS and other != kind and silent_kinds.count(other) == 1
             for other in silent_kinds
         ),
         "band_hz": _are_numbers(truth["band_hz"], 2)
@@ -142,6 +150,10 @@ def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
         ),
         "impact_times": _are_numbers(truth["impact_times"], len(truth["impact_times"])),
     }
+    if "sounding_times" in truth:
+        checks["sounding_times"] = isinstance(truth["sounding_times"], list) and all(
+            _are_numbers(part, 2) and 0 <= part[0] < part[1] for part in truth["sounding_times"]
+        )
     for key, good in checks.items():
         if not good:
             raise ValueError(f"{path}: key {key!r} has the unexpected value {truth[key]!r}")
@@ -185,11 +197,12 @@ def _check_settings(out_dir: Path, settings: dict[str, int]) -> None:
 def _make_videos(
     out_dir: Path,
     seed: int,
+    level: str,
     jobs: list[tuple[str, int, str | None]],
     workers: int,
     description: str,
 ) -> None:
-    make = partial(_make_video, out_dir, seed)
+    make = partial(_make_video, out_dir, seed, level)
     if workers == 1:
         for job in track(jobs, description):
             make(job)
@@ -218,26 +231,29 @@ def _start_worker() -> None:
     threading.Thread(target=follow_parent, daemon=True).start()
 
 
-def _make_video(out_dir: Path, seed: int, job: tuple[str, int, str | None]) -> None:
+def _make_video(out_dir: Path, seed: int, level: str, job: tuple[str, int, str | None]) -> None:
     split, index, flaw = job
-    scene = draw_scene(seed, split, index)
+    scene = draw_scene(seed, split, index, level)
     frames, boxes = render_frames(scene)
     kind = scene.sounding.kind
-    truth = {
+    truth: dict[str, Any] = {
         "kind": kind,
-        "label": SHAPE_KINDS.index(kind),
+        "label": HARD_KINDS.index(kind),
         "fps": float(scene.fps),
         "width": scene.width,
         "height": scene.height,
         "boxes": boxes.tolist(),
-        "band_hz": [round(edge, 2) for edge in band_hz(kind)],
+        "band_hz": [round(edge, 2) for edge in scene.sound.band_hz],
         "silent_kinds": [shape.kind for shape in scene.shapes[:-1]],
         "impact_times": scene.impact_times.round(6).tolist(),
     }
+    if scene.sound.times is not None:
+        truth["sounding_times"] = np.round(scene.sound.times, 6).tolist()
     path = out_dir / _video_path(split, index)
     # the video last: where it exists, its ground truth does, too
     write_bytes(path.with_suffix(".json"), json.dumps(truth).encode())
-    sound = {"no_audio": None, "silent": np.zeros_like(scene.sound)}.get(flaw, scene.sound)
+    samples = scene.sound.samples
+    sound = {"no_audio": None, "silent": np.zeros_like(samples)}.get(flaw, samples)
     video = _encode(scene, frames, sound)
     if flaw == "truncated":
         video = video[: len(video) // 2]
@@ -276,12 +292,14 @@ def _encode(scene: Scene, frames: np.ndarray, sound: np.ndarray | None) -> bytes
     return file.getvalue()
 
 
-def _write_lists(out_dir: Path, seed: int, jobs: list[tuple[str, int, str | None]]) -> None:
+def _write_lists(
+    out_dir: Path, seed: int, level: str, jobs: list[tuple[str, int, str | None]]
+) -> None:
     good: dict[str, list[str]] = {"train": [], "test": []}
     bad, flaws = [], []
     for split, index, flaw in jobs:
         path = _video_path(split, index)
-        line = f"{path} {SHAPE_KINDS.index(draw_kinds(seed, split, index)[-1])}"
+        line = f"{path} {HARD_KINDS.index(draw_kinds(seed, split, index, level)[-1])}"
         if flaw is None:
             good[split].append(line)
         else:
@@ -290,7 +308,7 @@ def _write_lists(out_dir: Path, seed: int, jobs: list[tuple[str, int, str | None
     rng = np.random.default_rng(seed)
     for line in bad:
         good["train"].insert(rng.integers(len(good["train"]) + 1), line)
-    lists = {"classes": SHAPE_KINDS, "bad_files": flaws, **good}
+    lists = {"classes": LEVELS[level], "bad_files": flaws, **good}
     for name, lines in lists.items():
         write_bytes(out_dir / f"{name}.txt", "".join(f"{line}\n" for line in lines).encode())
 
