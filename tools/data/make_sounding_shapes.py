@@ -7,12 +7,12 @@ the sound follows the motion: impacts are heard when they are seen, and where th
 loudness follows the speed. As every kind sounds and is silent equally often, neither looks nor a
 still frame give the label away.
 
-`--level hard` makes a set on which methods can be told apart: sixteen kinds (also fish, clock, frog,
-drum, moon, arrow, pump, kite), and two to four silent objects, which move too, along the path that
-they would take if they sounded, but slowly: only its pace tells the sounding one. Shapes are squeezed
-and streaked, hues overlap those of the neighbours. A kind is heard by its rhythm and its timbre;
-its band is drawn for each clip. One or two kinds that are not in the picture are heard as well, more
-softly, and there is more noise.
+`--level hard` makes a set on which methods can be told apart: sixteen kinds (also fish, clock,
+frog, drum, moon, arrow, pump, kite), and two to four silent objects, which move too, along the
+path that they would take if they sounded, but slowly: only its pace tells the sounding one. Shapes
+are squeezed and streaked, hues overlap those of the neighbours. A kind is heard by its rhythm and
+its timbre; its band is drawn for each clip. One or two kinds that are not in the picture are heard
+as well, more softly, and there is more noise.
 
 What is made in OUT_DIR:
   train.txt, test.txt       lines `videos/train/000123.mp4 3`: path and label

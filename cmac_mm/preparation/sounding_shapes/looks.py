@@ -227,13 +227,13 @@ def draw_varied_sprite(
     Returns:
         tuple[np.ndarray, np.ndarray]: As of :func:`draw_sprite`.
     """
-    hue = (HARD_KINDS.index(kind) + rng.uniform(-1.25, 1.25)) / len(HARD_KINDS)
-    rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.3, 1), rng.uniform(0.5, 1))
+    hue = (HARD_KINDS.index(kind) + rng.uniform(-0.8, 0.8)) / len(HARD_KINDS)
+    rgb = colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.6, 1), rng.uniform(0.65, 1))
     image = _draw(kind, rgb)
     direction, wave, phase = rng.uniform((0, 0.15, 0), (np.pi, 0.5, 2 * np.pi))
     y, x = np.ogrid[:_CANVAS, :_CANVAS]
     streaks = np.sin(wave * (np.cos(direction) * x + np.sin(direction) * y) + phase)
-    brightness = 1 + rng.uniform(0, 0.3) * streaks[..., None]
+    brightness = 1 + rng.uniform(0, 0.25) * streaks[..., None]
     image = np.where(image > 0, np.clip(image * brightness, 1, 255), 0).astype(np.uint8)
     squeeze = np.diag(rng.permutation([1, rng.uniform(0.7, 1)]))
     middle = (_CANVAS - 1) / 2

@@ -44,9 +44,9 @@ class _Level:
 _LEVELS = {
     "plain": _Level({1: 1 / 3, 2: 2 / 3}, (0.15, 0.2), None, draw_sprite, synthesise),
     "hard": _Level(
-        dict.fromkeys((2, 3, 4), 1 / 3),
-        (0.14, 0.19),
-        (0.1, 0.3),
+        {2: 1 / 2, 3: 1 / 3, 4: 1 / 6},
+        (0.16, 0.2),
+        (0.05, 0.2),
         draw_varied_sprite,
         synthesise_hard,
     ),
