@@ -45,8 +45,8 @@ _LEVELS = {
     "plain": _Level({1: 1 / 3, 2: 2 / 3}, (0.15, 0.2), None, draw_sprite, synthesise),
     "hard": _Level(
         {2: 1 / 2, 3: 1 / 3, 4: 1 / 6},
-        (0.16, 0.2),
-        (0.05, 0.2),
+        (0.17, 0.22),
+        (0.05, 0.15),
         draw_varied_sprite,
         synthesise_hard,
     ),

@@ -12,8 +12,8 @@ from .sounds import SAMPLE_RATE, Sound, background, bursts, buzz, level, noise, 
 
 _LOWEST_HZ = (220.0, 3_400.0)  # range of a band's lower edge
 _BAND_RATIO = 2.0
-_NOISE_DB = (-18.0, -8.0)  # power of the background, relative to the object's
-_OFF_SCREEN_DB = (-18.0, -10.0)
+_NOISE_DB = (-20.0, -10.0)  # power of the background, relative to the object's
+_OFF_SCREEN_DB = (-20.0, -10.0)
 _MAX_OFF_SCREEN = 2
 _HOP = 0.01  # seconds; step in which times of sounding are told
 
