@@ -47,7 +47,7 @@ class StepParts:
         self._wrap(model.data_preprocessor, "forward", HEADS, INPUT)
         self._wrap(model, "_encode_one", HEADS, ENCODERS)
         for encoder in model.key_encoders.values() if model.queue_size else ():
-            self._wrap(encoder, "update", HEADS, KEYS)
+            self._wrap(encoder, "follow", HEADS, KEYS)
             self._wrap(encoder, "forward", HEADS, KEYS)
         self._wrap(wrapper, "step", ENCODERS, OPTIMISER)
 

@@ -30,7 +30,7 @@ model = dict(
         visual_channels=visual_width * 8,
         audio_channels=audio_width * 8,
         saliency_channels=16,
-        projection=False,
+        projection="none",
         loss_contrastive=dict(
             temperature=0.1, within_modal_negatives=False, in_batch_negatives=True
         ),

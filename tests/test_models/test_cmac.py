@@ -9,7 +9,9 @@ from helpers.batches import total
 from helpers.cmac_models import build, make_batch
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
+from torch import nn
 
 import cmac_mm  # noqa: F401
 from cmac_mm.models.losses import attention_consistency
@@ -164,6 +166,23 @@ def test_momentum_update():
         assert not now.requires_grad
 
 
+@pytest.mark.parametrize(("parts", "steps"), [(1, 4), (8, 2)])
+def test_key_encoders_move_once_an_optimiser_step(parts, steps):
+    """Eight accumulated parts of a batch are one step: 0.9, and not 0.9 ** 8."""
+    model = build(momentum=0.9)
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=parts)
+    keys = [p.clone() for p in model.key_encoders["audio"].parameters()]
+    for step in range(steps):
+        query = [p.clone() for module in model._query_modules("audio") for p in module.parameters()]
+        keys = [0.9 * k + 0.1 * q for k, q in zip(keys, query, strict=True)]
+        for part in range(parts):
+            inputs, data_samples = make_batch(seed=step * parts + part)
+            model.train_step(dict(inputs=inputs, data_samples=data_samples), optimizer)
+            for now, key in zip(model.key_encoders["audio"].parameters(), keys, strict=True):
+                torch.testing.assert_close(now, key)
+    assert max((k - q).abs().max() for k, q in zip(keys, query, strict=True)) > 1e-3
+
+
 def test_key_encoders_start_as_copies():
     model = build()
     for name, encoder in model.key_encoders.items():
@@ -231,7 +250,7 @@ def test_queue_free_is_symmetric_in_batch_contrast():
 
 def test_without_projections_the_filters_are_contrasted():
     """Eq. 7 as printed: kappa_v against kappa_a."""
-    model = build(attention=False, head=dict(projection=False))
+    model = build(attention=False, head=dict(projection="none"))
     reference = copy.deepcopy(model)
     inputs, samples = make_batch()
     losses = model(inputs, samples, mode="loss")
@@ -247,6 +266,82 @@ def test_without_projections_the_filters_are_contrasted():
         expected = sum(slow_nll(kappa[i], keys[i], negatives) for i in range(4)) / 4
     torch.testing.assert_close(losses["loss_visual_to_audio"], expected)
     assert model.queues["audio"].keys.shape == (10, 24)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_shared_projection(layers):
+    """One head of one or two layers for both modalities, and its key copies."""
+    model = build(attention=False, head=dict(projection="shared", projection_layers=layers))
+    assert list(model.head.projections) == ["shared"]
+    reference = copy.deepcopy(model)
+    inputs, samples = make_batch()
+    losses = model(inputs, samples, mode="loss")
+    with torch.no_grad():
+        linear = [m for m in reference.head.projections["shared"] if isinstance(m, nn.Linear)]
+        assert len(linear) == layers
+        x = reference.neck.visual_filter(reference.visual_backbone(inputs["imgs"])).mean((2, 3, 4))
+        for number, layer in enumerate(linear):
+            x = (x.relu() if number else x) @ layer.weight.T + layer.bias
+        query = F.normalize(x, dim=1)
+        keys = embed(reference, "audio", inputs["audio"], key=True)
+        negatives = [*reference.queues["audio"].keys, *reference.queues["visual"].keys]
+        expected = sum(slow_nll(query[i], keys[i], negatives) for i in range(4)) / 4
+    torch.testing.assert_close(losses["loss_visual_to_audio"], expected)
+    with pytest.raises(ValueError, match="projection must be 'separate', 'shared' or 'none', got"):
+        build(head=dict(projection=False))
+    with pytest.raises(ValueError, match="projection_layers must be 1 or 2, got 3"):
+        build(head=dict(projection_layers=3))
+
+
+TIES = {
+    "nothing": (dict(projection="separate"), True),
+    "a shared projection": (dict(projection="shared"), True),
+    "no projection": (dict(projection="none"), True),
+    "gradient through the guided map": (dict(projection="separate"), False),
+}
+
+
+@pytest.mark.parametrize("tie", TIES)
+def test_what_ties_the_channels_of_the_filters(tie):
+    """Channels of g_v in another order, with P_v's inputs in the same: the guided maps are others.
+
+    Where nothing ties them to the channels of g_a, the contrastive losses are the same and so is
+    every gradient, in the new order: training goes on as before, with maps that mean something
+    else. Attention consistency only compares predictions with them.
+    """
+    head, detach = TIES[tie]
+    models = [build(dict(in_batch_negatives=True), dict(detach_target=detach), head=head)]
+    models.append(copy.deepcopy(models[0]))
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        conv, norm = models[1].neck.visual_filter
+        for parameter in (conv.weight, norm.weight, norm.bias):
+            parameter.copy_(parameter[order])
+        if "visual" in models[1].head.projections:
+            first = models[1].head.projections["visual"][0]
+            first.weight.copy_(first.weight[:, order])
+        for name, encoder in models[1].key_encoders.items():
+            encoder.copy_from(models[1]._query_modules(name))
+    inputs, samples = make_batch()
+    losses = [model(inputs, samples, mode="loss") for model in models]
+    gradients = []
+    for model, parts in zip(models, losses, strict=True):
+        total(parts).backward()
+        gradients.append(model.neck.visual_filter[0].weight.grad.flatten(1))
+    guided = [
+        model.eval()(inputs, samples, mode="predict")[0].guided_visual_attention.flatten()
+        for model in models
+    ]
+    assert torch.corrcoef(torch.stack(guided))[0, 1].abs() < 0.9
+    contrast_stays = all(
+        torch.allclose(losses[0][key], losses[1][key], rtol=1e-4)
+        for key in ("loss_visual_to_audio", "loss_audio_to_visual")
+    )
+    training_stays = contrast_stays and torch.allclose(
+        gradients[0][order], gradients[1], rtol=1e-3, atol=1e-5
+    )
+    assert training_stays == (tie == "nothing")
+    assert contrast_stays == (head["projection"] == "separate")
 
 
 @pytest.mark.parametrize("modality", ["visual", "audio"])

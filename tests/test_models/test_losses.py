@@ -77,7 +77,7 @@ def test_contrast_gradient_flows_with_all_keys_masked():
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 8), (3, 9, 4), (2, 1, 1)])
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize("reduction", ["sum", "mean", "balanced"])
 def test_attention_consistency_against_loop(shape, reduction):
     predicted = torch.rand(shape, dtype=torch.float64)
     target = torch.rand(shape, dtype=torch.float64)
@@ -86,7 +86,10 @@ def test_attention_consistency_against_loop(shape, reduction):
         squares = [
             (x - y) ** 2 for x, y in zip(p.flatten().tolist(), t.flatten().tolist(), strict=True)
         ]
-        total += sum(squares) / (len(squares) if reduction == "mean" else 1)
+        total += (
+            sum(squares)
+            * {"sum": 1, "mean": 1 / len(squares), "balanced": 100 / len(squares)}[reduction]
+        )
     actual = attention_consistency(predicted, target, reduction)
     assert actual.item() == pytest.approx(total / shape[0], abs=1e-12)
 

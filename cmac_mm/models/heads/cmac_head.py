@@ -31,10 +31,13 @@ class CMACHead(BaseModule):
         embed_channels (int): Length of the embeddings. Default: 256.
         saliency_channels (int): Hidden channels of the saliency heads; our choice, the paper does
             not say. Default: 128.
-        projection (bool): False leaves the projections out: the filters themselves are contrasted,
-            as eq. 7 is printed. Nothing else ties the filters of the two modalities to one space,
-            which is what attention guided by the other's filter needs; short runs show it.
-            ``hidden_channels`` and ``embed_channels`` then do not count. Default: True.
+        projection (str): ``'separate'``: P_v and P_a; ``'shared'``: one for both modalities;
+            ``'none'``: the filters themselves are contrasted, as eq. 7 is printed, and
+            ``hidden_channels`` and ``embed_channels`` do not count. With separate ones and
+            ``detach_target`` nothing ties the channels of the two modalities' filters to each
+            other, which attention guided by the other's filter needs: its map is then arbitrary.
+            Default: ``'separate'``.
+        projection_layers (int): Linear layers of a projection, 1 or 2. Default: 2.
         projection_norm (bool): Batch norm inside the projections and on their output. Off in the
             paper; short runs need it. Default: False.
         loss_contrastive (dict, optional): Config of :class:`MoCoQueueLoss`.
@@ -43,7 +46,8 @@ class CMACHead(BaseModule):
         init_cfg (dict | list, optional): MMEngine initialisation.
 
     Raises:
-        ValueError: If there is no loss at all, or attention consistency with one modality.
+        ValueError: If there is no loss at all, or attention consistency with one modality, or an
+            option is unknown.
     """
 
     def __init__(
@@ -54,7 +58,8 @@ class CMACHead(BaseModule):
         hidden_channels: int = 512,
         embed_channels: int = 256,
         saliency_channels: int = 128,
-        projection: bool = True,
+        projection: str = "separate",
+        projection_layers: int = 2,
         projection_norm: bool = False,
         loss_contrastive: dict | None = None,
         loss_attention: dict | None = None,
@@ -68,28 +73,37 @@ class CMACHead(BaseModule):
                 "loss_attention needs both modalities, got "
                 f"visual_channels={visual_channels}, audio_channels={audio_channels}"
             )
+        if projection not in ("separate", "shared", "none"):
+            raise ValueError(
+                f"projection must be 'separate', 'shared' or 'none', got {projection!r}"
+            )
+        if projection_layers not in (1, 2):
+            raise ValueError(f"projection_layers must be 1 or 2, got {projection_layers}")
         self.channels = {
             name: width
             for name, width in (("visual", visual_channels), ("audio", audio_channels))
             if width is not None
         }
-        self.embed_channels = embed_channels if projection else filter_channels
+        self.projection = projection
+        self.embed_channels = filter_channels if projection == "none" else embed_channels
         self.loss_contrastive = MODELS.build(loss_contrastive) if loss_contrastive else None
         self.loss_attention = MODELS.build(loss_attention) if loss_attention else None
         self.projections = nn.ModuleDict()
         self.saliency = nn.ModuleDict()
         for name, width in self.channels.items():
-            if self.loss_contrastive is not None:
-                self.projections[name] = (
-                    ProjectionHead(
+            key = name if projection == "separate" else projection
+            if self.loss_contrastive is not None and key not in self.projections:
+                self.projections[key] = (
+                    nn.Identity()
+                    if projection == "none"
+                    else ProjectionHead(
                         filter_channels,
                         hidden_channels,
                         embed_channels,
                         hidden_norm=projection_norm,
                         out_norm=projection_norm,
+                        num_layers=projection_layers,
                     )
-                    if projection
-                    else nn.Identity()
                 )
             if self.loss_attention is not None:
                 num_axes = {"visual": 3, "audio": 2}[name]
@@ -103,11 +117,20 @@ class CMACHead(BaseModule):
             return 1
         return 2 if contrast.within_modal_positives or len(self.channels) == 1 else 1
 
+    def projection_of(self, modality: str) -> nn.Module:
+        """The projection of ``'visual'`` or ``'audio'``."""
+        return self.projections[modality if self.projection == "separate" else self.projection]
+
     def embed(self, kernels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L2-normalised projections of the filters `(B, embed_channels)`, in float32."""
+        """L2-normalised projections of the filters `(B, embed_channels)`, in float32.
+
+        Empty without the contrastive loss.
+        """
+        if self.loss_contrastive is None:
+            return {}
         return {
-            name: F.normalize(projection(kernels[name]).float(), dim=1)
-            for name, projection in self.projections.items()
+            name: F.normalize(self.projection_of(name)(kernel).float(), dim=1)
+            for name, kernel in kernels.items()
         }
 
     def predict_attention(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:

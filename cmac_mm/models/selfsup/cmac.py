@@ -87,14 +87,14 @@ class CMAC(AudioVisualModel):
     def _query_modules(self, modality: str) -> tuple[nn.Module, nn.Module, nn.Module]:
         """f, g and P of one modality."""
         backbone = getattr(self, f"{modality}_backbone")
-        return backbone, self.neck.branch(modality), self.head.projections[modality]
+        return backbone, self.neck.branch(modality), self.head.projection_of(modality)
 
     def init_weights(self) -> None:
         """Initialise the weights; key encoders start as copies of the query encoders."""
         super().init_weights()
         if self.queue_size:
             for name, encoder in self.key_encoders.items():
-                encoder.update(self._query_modules(name), momentum=0)
+                encoder.copy_from(self._query_modules(name))
 
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None
@@ -140,7 +140,7 @@ class CMAC(AudioVisualModel):
             # Cloned, as the queue changes before backward.
             keys.past[name] = (queue.keys.clone(), queue.sample_idx.clone())
             if self.training:
-                encoder.update(self._query_modules(name))
+                encoder.follow(self._query_modules(name))
             if len(queries) == 2:
                 keys.own[name], keys.batch[name] = encoder(first[name], batch.sizes)
             for clips in second:

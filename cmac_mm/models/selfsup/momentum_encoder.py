@@ -17,8 +17,8 @@ from ..layers import global_average_pool
 class MomentumEncoder(nn.Module):
     """Momentum copy of one modality's encoder f, filter branch g and projection P.
 
-    Weights follow the originals as ``key <- momentum * key + (1 - momentum) * query``; batch norm
-    statistics are the copy's own.
+    Weights follow the originals as ``key <- momentum * key + (1 - momentum) * query``, once an
+    optimiser step; batch norm statistics are the copy's own.
 
     Args:
         backbone (nn.Module): f.
@@ -49,18 +49,32 @@ class MomentumEncoder(nn.Module):
         self.momentum = momentum
         self.shuffle_bn = shuffle_bn
         self.requires_grad_(False)
+        self._followed = -1
 
     @torch.no_grad()
-    def update(self, originals: Iterable[nn.Module], momentum: float | None = None) -> None:
-        """Move the weights towards the originals'.
+    def copy_from(self, originals: Iterable[nn.Module]) -> None:
+        """Take the originals' weights.
 
         Args:
             originals (Iterable[nn.Module]): f, g and P of the query.
-            momentum (float, optional): Instead of the encoder's own; 0 copies.
         """
-        momentum = self.momentum if momentum is None else momentum
-        query = [parameter for module in originals for parameter in module.parameters()]
-        torch._foreach_lerp_(list(self.parameters()), query, 1 - momentum)
+        torch._foreach_copy_(list(self.parameters()), _parameters(originals))
+
+    @torch.no_grad()
+    def follow(self, originals: Iterable[nn.Module]) -> None:
+        """Move the weights towards the originals', if these have changed since the last call.
+
+        So the key encoders move once an optimiser step, also where gradients are accumulated over
+        several batches, or a step is left out for want of finite gradients.
+
+        Args:
+            originals (Iterable[nn.Module]): f, g and P of the query.
+        """
+        query = _parameters(originals)
+        version = sum(parameter._version for parameter in query)  # grows with each write in place
+        if version != self._followed:
+            torch._foreach_lerp_(list(self.parameters()), query, 1 - self.momentum)
+            self._followed = version
 
     @torch.no_grad()
     def forward(self, inputs: Tensor, sizes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
@@ -86,3 +100,7 @@ class MomentumEncoder(nn.Module):
         if shuffled:
             keys = keys[order.argsort()]
         return keys.split(list(counts))[rank], keys
+
+
+def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    return [parameter for module in modules for parameter in module.parameters()]
