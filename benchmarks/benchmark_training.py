@@ -271,7 +271,9 @@ def batches_in_memory(cfg: Config, batch_size: int, device: str) -> Iterator[dic
             ann_file=f"{folder}/train.txt", data_prefix=dict(video=folder), time_limit=None
         )
         videos = DATASETS.build(dataset)
-        batch = default_collate([videos[SampleIndex(i, i, batch_size)] for i in range(batch_size)])
+        batch = default_collate(
+            [videos[SampleIndex(i, i, batch_size, 0)] for i in range(batch_size)]
+        )
     if device == "cpu":
         return itertools.repeat(batch)
     pinned = apply_to(batch, torch.is_tensor, torch.Tensor.pin_memory)
@@ -323,6 +325,8 @@ def measure(
                 continue
             progress.update(bar, description=f"peaks of {precision}")
             AccelerationHook(tf32=precision != BASELINE).before_train(None)
+            # The peak of the matrix units, whatever the training leaves of it.
+            torch.set_float32_matmul_precision("highest" if precision == BASELINE else "high")
             alone = seconds_alone(convolutions, precision, args.device, args.repeats)
             given = args.peak.get(precision)
             peaks[precision] = dict(

@@ -175,7 +175,11 @@ class AudioVisualDataset(BaseActionDataset):
         results = self.get_data_info(idx)
         if isinstance(idx, SampleIndex):
             seed_all(idx.seed)
-            results.update(sample_seed=idx.seed, global_batch_size=idx.global_batch_size)
+            results.update(
+                sample_seed=idx.seed,
+                global_batch_size=idx.global_batch_size,
+                batch_seed=idx.batch_seed,
+            )
         try:
             return self.pipeline(results)
         finally:

@@ -20,7 +20,7 @@ def keys_of(batch):
     """Keys of one modality, as of second clips, a queue of six, and the batch's rows."""
     keys = Keys({}, {"visual": unit(batch, 8)}, {}, {"visual": (unit(6, 8), torch.arange(6))})
     rows = torch.arange(batch)
-    return keys, RankBatch(tuple(rows.tolist()), rows, (batch,), None)
+    return keys, RankBatch(tuple(rows.tolist()), rows, (batch,), None, None)
 
 
 # What a loss takes: what gradients reach first, then the rest.

@@ -417,7 +417,7 @@ def test_samples_are_those_loaded_without_a_guard(files, tmp_path):
     samples = []
     for limit, fault in ((None, refuse), (60, refuse), (60, crash)):
         dataset = build(files, tmp_path, {files[1].stem: fault}, time_limit=limit)
-        samples.append([dataset[SampleIndex(i, 10 * i, 8)] for i in (1, 0, 1, 2, 3)])
+        samples.append([dataset[SampleIndex(i, 10 * i, 8, 0)] for i in (1, 0, 1, 2, 3)])
     assert {sample["data_samples"].sample_idx for sample in samples[0]} >= {0, 2, 3}
     for plain, *others in zip(*samples, strict=True):
         for other in others:

@@ -61,6 +61,9 @@ def test_any_number_of_ranks_makes_the_same_global_batches(drop_last):
         assert several == one
         assert [[i.seed for i in b] for b in several] == [[i.seed for i in b] for b in one]
         assert all(i.global_batch_size == len(b) for b in several for i in b)
+        seeds = [{i.batch_seed for i in b} for b in several]
+        assert seeds == [{i.batch_seed for i in b} for b in one]
+        assert all(len(s) == 1 for s in seeds) and len(set.union(*seeds)) == len(seeds)
 
 
 def test_last_batch_needs_a_sample_on_every_rank():
@@ -86,11 +89,11 @@ def test_repeats_have_other_seeds():
 
 
 def test_index_goes_to_workers_whole():
-    index = pickle.loads(pickle.dumps(SampleIndex(7, 123, 64)))
-    assert (index, index.seed, index.global_batch_size) == (7, 123, 64)
+    index = pickle.loads(pickle.dumps(SampleIndex(7, 123, 64, 5)))
+    assert (index, index.seed, index.global_batch_size, index.batch_seed) == (7, 123, 64, 5)
     assert index == 7 and [5, 6][index - 6] == 6
     other = index.moved_to(3)
-    assert (other, other.seed, other.global_batch_size) == (3, 124, 64)
+    assert (other, other.seed, other.global_batch_size, other.batch_seed) == (3, 124, 64, 5)
 
 
 def test_refuses():

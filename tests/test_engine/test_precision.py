@@ -7,6 +7,7 @@ import torch
 from helpers.training import train
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cmac_mm.engine.hooks import AccelerationHook
 from cmac_mm.models import AudioResNet, R2Plus1D
 
 
@@ -77,6 +78,19 @@ def test_options_compose(config, tmp_path):
     }
     steps, _ = train(config(tmp_path, **options))
     assert len(steps) == 10 and all(0 < loss < 100 for loss, _ in steps)
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_matrix_products_of_losses_never_use_tf32(tf32):
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        AccelerationHook(tf32=tf32).before_train(None)
+        assert torch.backends.cudnn.allow_tf32 == tf32
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])
 
 
 @pytest.mark.slow

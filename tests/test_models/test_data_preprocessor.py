@@ -60,6 +60,22 @@ def test_hue_jitter_stays_in_range():
     assert out.min() >= 0 and out.max() <= 255.01
 
 
+def test_pictures_as_bytes_and_back():
+    """To the last bit; and those that are no whole numbers are known."""
+    preprocess = AudioVisualDataPreprocessor(color_jitter=dict(brightness=0.4))
+    values = torch.arange(256, dtype=torch.uint8)
+    imgs = values.repeat(3)[:, None, None].expand(768, 2, 2).reshape(1, 3, 256, 2, 2).contiguous()
+    out = preprocess(dict(inputs=dict(imgs=imgs)))["inputs"]["imgs"]
+    assert preprocess.whole_numbers
+    again = preprocess.to_bytes(out)
+    assert again.dtype == torch.uint8 and torch.equal(again, imgs)
+    assert torch.equal(preprocess.normalize(again), out)
+    preprocess(dict(inputs=dict(imgs=imgs)), training=True)
+    assert not preprocess.whole_numbers
+    preprocess(dict(inputs=dict(imgs=imgs.float())))
+    assert not preprocess.whole_numbers
+
+
 def test_refuses():
     with pytest.raises(ValueError, match="three values"):
         AudioVisualDataPreprocessor(mean=(0,))

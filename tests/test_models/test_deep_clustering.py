@@ -9,6 +9,8 @@ from helpers.batches import make_batch, total
 from helpers.clusters import K, N, start
 from mmaction.registry import MODELS
 
+import cmac_mm  # noqa: F401
+
 BOTH = ("visual", "audio")
 PRESETS = {
     "sdc": dict(visual=["visual"], audio=["audio"]),

@@ -1,16 +1,21 @@
 """Two real gloo processes against one: same keys, same queue, same gradients."""
 
 import copy
+import dataclasses
 from functools import partial
 
 import pytest
 import torch
+import torch.distributed as torch_dist
 from helpers.batches import slice_batch, total
 from helpers.cmac_models import build, make_batch
 from helpers.ranks import on_two_ranks
+from mmaction.structures import ActionDataSample
 from mmengine import dist
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
+
+from cmac_mm.utils.dist import RankBatch, exchange_rows
 
 
 def _moco_step(rank):
@@ -39,26 +44,32 @@ def test_queue_holds_the_keys_of_all_ranks_in_order(tmp_path):
     torch.testing.assert_close((ranks[0]["loss"] + ranks[1]["loss"]) / 2, loss)
 
 
+def whole_batch(size):
+    """A batch of one rank."""
+    return RankBatch.from_samples(make_batch(size)[1], size, torch.device("cpu"))
+
+
 def _shuffled_keys(rank):
     torch.manual_seed(rank)
     model = build()
     encoder = model.key_encoders["audio"].train()
     seen = []
     encoder.backbone.register_forward_pre_hook(lambda _module, args: seen.append(args[0].clone()))
-    audio = make_batch(8)[0]["audio"][4 * rank : 4 * rank + 4]
-    keys, all_keys = encoder(audio)
+    inputs, samples = slice_batch(make_batch(8), 4 * rank, 4 * rank + 4)
+    audio, batch = inputs["audio"], RankBatch.from_samples(samples, 4, torch.device("cpu"))
+    keys, all_keys = encoder(audio, batch)
     encoder.shuffle_bn = False
-    plain, _ = encoder(audio)
+    plain, _ = encoder(audio, batch)
     encoder.eval()
     encoder.shuffle_bn = True
-    evaluated, _ = encoder(audio)
+    evaluated, _ = encoder(audio, batch)
     encoder.shuffle_bn = False
     return dict(
         seen=seen[0],
         keys=keys,
         all_keys=all_keys,
         plain=plain,
-        eval_differs=(evaluated - encoder(audio)[0]).abs().max(),
+        eval_differs=(evaluated - encoder(audio, batch)[0]).abs().max(),
     )
 
 
@@ -74,12 +85,61 @@ def test_shuffled_batch_norm(tmp_path):
     encoder = build().key_encoders["audio"].train()
     expected = torch.empty(8, 8)
     for share in (order[:4], order[4:]):
-        expected[share] = encoder(audio[share])[0]
+        expected[share] = encoder(audio[share], whole_batch(4))[0]
     for index, rank in enumerate(ranks):
         torch.testing.assert_close(rank["all_keys"], expected)
         torch.testing.assert_close(rank["keys"], expected[4 * index : 4 * index + 4])
         assert not torch.allclose(rank["plain"], rank["keys"])  # own batch: other statistics
         assert rank["eval_differs"] == 0
+
+
+SIZES = (5, 3)
+
+
+def _shuffled_bytes(rank):
+    """Keys of clips from bytes: what leaves this rank, and what the float clips give."""
+    data_preprocessor = dict(type="AudioVisualDataPreprocessor")
+    model = build(data_preprocessor=data_preprocessor).train()
+    part = slice(5 * rank, 5 + 3 * rank)
+    imgs = torch.randint(0, 256, (8, 3, 8, 32, 32), generator=torch.Generator().manual_seed(0))
+    meta = dict(sample_idx=0, batch_seed=77)
+    samples = [ActionDataSample(metainfo=meta) for _ in range(SIZES[rank])]
+    data = dict(inputs=dict(imgs=imgs[part].byte()), data_samples=samples)
+    clips = model.data_preprocessor(data, training=True)["inputs"]["imgs"]
+    batch = RankBatch.from_samples(samples, len(clips), clips.device)
+    batch = dataclasses.replace(batch, sizes=SIZES)  # more uneven than the sampler's
+    sent, exchange = [], torch_dist.all_to_all_single
+
+    def counted(received, leaving, output_split_sizes, input_split_sizes):
+        own = input_split_sizes[rank] * leaving[0].numel()
+        sent.append((leaving.numel() - own) * leaving.element_size())
+        return exchange(received, leaving, output_split_sizes, input_split_sizes)
+
+    torch_dist.all_to_all_single = counted
+    encoder = model.key_encoders["visual"]
+    states = copy.deepcopy(encoder.state_dict())
+    as_bytes = encoder(clips, batch, model.data_preprocessor)[1]
+    encoder.load_state_dict(states)
+    as_floats = encoder(clips, batch)[1]
+    torch_dist.all_to_all_single = exchange
+    everything = exchange_rows(batch.rows + torch.arange(len(clips)) + 5 * rank, ORDER, SIZES)
+    return dict(sent=sent, as_bytes=as_bytes, as_floats=as_floats, rows=everything)
+
+
+ORDER = torch.tensor([6, 0, 2, 7, 3, 1, 5, 4])
+
+
+def test_only_what_another_rank_needs_travels_and_as_bytes(tmp_path):
+    ranks = on_two_ranks(_shuffled_bytes, tmp_path)
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(77))
+    for index, (rank, share) in enumerate(zip(ranks, order.split(SIZES), strict=True)):
+        assert torch.equal(rank["as_bytes"], rank["as_floats"])
+        assert torch.equal(rank["as_bytes"], ranks[0]["as_bytes"])
+        own = range(5 * index, 5 + 3 * index)
+        leaving = len(set(own) - set(share.tolist()))
+        clip = 3 * 8 * 32 * 32
+        assert rank["sent"] == [leaving * clip, 4 * leaving * clip]
+        assert rank["rows"].tolist() == ORDER.split(SIZES)[index].tolist()
 
 
 def _queue_free_gradient(rank):
@@ -139,5 +199,5 @@ def test_ranks_stay_equal_in_training(options, find_unused_parameters, tmp_path)
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_one_process_needs_no_group(size):
-    keys, all_keys = build().key_encoders["audio"](make_batch(size)[0]["audio"])
+    keys, all_keys = build().key_encoders["audio"](make_batch(size)[0]["audio"], whole_batch(size))
     assert torch.equal(keys, all_keys)

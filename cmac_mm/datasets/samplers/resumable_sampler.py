@@ -13,31 +13,35 @@ from ...utils.dist import split_sizes
 
 
 class SampleIndex(int):
-    """Index of a sample that carries the seed of its random choices and the size of its batch.
+    """Index of a sample that carries the seed of its random choices, and its batch's.
 
     Args:
         index (int): Row of the sample in its data set.
         seed (int): Seeds whatever is drawn while the sample is loaded and augmented.
         global_batch_size (int): Samples of all ranks in its batch.
+        batch_seed (int): Seeds what is drawn once for the batch of all ranks.
     """
 
     seed: int
     global_batch_size: int
+    batch_seed: int
 
-    def __new__(cls, index: int, seed: int, global_batch_size: int) -> SampleIndex:
+    def __new__(cls, index: int, seed: int, global_batch_size: int, batch_seed: int) -> SampleIndex:
         """Make the index."""
         self = super().__new__(cls, index)
         self.seed = seed
         self.global_batch_size = global_batch_size
+        self.batch_seed = batch_seed
         return self
 
     def moved_to(self, index: int) -> SampleIndex:
         """Another sample in the same place, with its own random choices."""
-        return SampleIndex(index, (self.seed + 1) % 2**32, self.global_batch_size)
+        seed = (self.seed + 1) % 2**32
+        return SampleIndex(index, seed, self.global_batch_size, self.batch_seed)
 
     def __reduce__(self) -> tuple:
         """Go to a worker process as a whole."""
-        return SampleIndex, (int(self), self.seed, self.global_batch_size)
+        return SampleIndex, (int(self), self.seed, self.global_batch_size, self.batch_seed)
 
 
 @DATA_SAMPLERS.register_module()
@@ -134,10 +138,16 @@ class ResumableSampler(Sampler[SampleIndex]):
             first = batch * self.global_batch_size
             total = min(self.global_batch_size, self.num_samples - first)
             sizes = split_sizes(total, self.world_size)
+            batch_seed = self._draw_seed(batch, 1)
             first += sum(sizes[: self.rank])
             for position in range(first, first + sizes[self.rank]):
-                seed = np.random.SeedSequence([self.seed, self.epoch, position])
-                yield SampleIndex(int(order[position]), int(seed.generate_state(1)[0]), total)
+                seed = self._draw_seed(position)
+                yield SampleIndex(int(order[position]), seed, total, batch_seed)
+
+    def _draw_seed(self, *numbers: int) -> int:
+        """A seed of 32 bits for a place in the epoch."""
+        sequence = np.random.SeedSequence([self.seed, self.epoch, *numbers])
+        return int(sequence.generate_state(1)[0])
 
     def _order(self, generator: np.random.Generator) -> np.ndarray:
         """Samples of the whole epoch, all ranks."""

@@ -21,6 +21,7 @@ META_KEYS = (
     "flip",
     "sample_seed",
     "global_batch_size",
+    "batch_seed",
 )
 
 

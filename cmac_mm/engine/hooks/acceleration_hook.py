@@ -16,8 +16,8 @@ class AccelerationHook(Hook):
     names in checkpoints stay as they are. Heads, queues and losses are a few per cent of a step.
 
     Args:
-        tf32 (bool): Let float32 convolutions and matrix products use TF32, with 10 bits of
-            mantissa. Defaults to True.
+        tf32 (bool): Let float32 convolutions use TF32, with 10 bits of mantissa. Matrix products
+            never do: similarities and losses are full float32. Defaults to True.
         compile (dict, optional): Arguments of ``torch.compile``, ``dict()`` for its defaults.
             Defaults to None: do not compile.
     """
@@ -28,7 +28,7 @@ class AccelerationHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Set what was asked for."""
-        torch.set_float32_matmul_precision("high" if self.tf32 else "highest")
+        torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = self.tf32
         if self.compile is None:
             return

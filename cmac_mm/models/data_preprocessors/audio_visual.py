@@ -50,6 +50,7 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1, 1), persistent=False)
         self.audio_mean = audio_mean
         self.audio_std = audio_std
+        self.whole_numbers = False  # the last batch's pictures, before they were normalised
         self.jitter = v2.ColorJitter(**color_jitter) if color_jitter else None
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -76,12 +77,14 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
         inputs = {key: _as_batch(key, value) for key, value in data["inputs"].items()}
         if "imgs" in inputs:
             imgs = inputs["imgs"]
+            jitter = training and self.jitter is not None
+            self.whole_numbers = imgs.dtype == torch.uint8 and not jitter
             if imgs.ndim == 5:  # the encoders' memory format, while a pixel is one byte
                 imgs = imgs.contiguous(memory_format=torch.channels_last_3d)
             imgs = imgs.float()
-            if training and self.jitter is not None:
+            if jitter:
                 imgs = self._jitter_clips(imgs, data.get("data_samples"))
-            inputs["imgs"] = (imgs - self.mean) / self.std
+            inputs["imgs"] = self.normalize(imgs)
         if "audio" in inputs:
             inputs["audio"] = (inputs["audio"] - self.audio_mean) / self.audio_std
         return {**data, "inputs": inputs}
@@ -98,6 +101,14 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
                 for clip in sample.unbind() if sample.ndim == 5 else [sample]:
                     clip.copy_(self.jitter(clip))
         return (clips * 255).transpose(-4, -3)
+
+    def normalize(self, imgs: Tensor) -> Tensor:
+        """Normalised float32 pictures of values from 0 to 255, `(B, 3, T, H, W)`."""
+        return (imgs.float() - self.mean) / self.std
+
+    def to_bytes(self, imgs: Tensor) -> Tensor:
+        """Undo :meth:`normalize`: uint8 pictures; exact where these were whole numbers."""
+        return (imgs * self.std + self.mean).round().to(torch.uint8)
 
 
 def _as_batch(key: str, samples: Tensor | Sequence[Tensor]) -> Tensor:

@@ -135,6 +135,8 @@ class CMAC(AudioVisualModel):
         if not self.queue_size:
             return in_batch_keys(queries, batch)
         keys = Keys({}, {}, {}, {})
+        whole_numbers = getattr(self.data_preprocessor, "whole_numbers", False)
+        pictures = {"visual": self.data_preprocessor if whole_numbers else None, "audio": None}
         for name, encoder in self.key_encoders.items():
             queue = self.queues[name]
             # Cloned, as the queue changes before backward.
@@ -142,9 +144,9 @@ class CMAC(AudioVisualModel):
             if self.training:
                 encoder.follow(self._query_modules(name))
             if len(queries) == 2:
-                keys.own[name], keys.batch[name] = encoder(first[name], batch.sizes)
+                keys.own[name], keys.batch[name] = encoder(first[name], batch, pictures[name])
             for clips in second:
-                keys.second[name], of_all_ranks = encoder(clips[name], batch.sizes)
+                keys.second[name], of_all_ranks = encoder(clips[name], batch, pictures[name])
                 keys.batch.setdefault(name, of_all_ranks)
         return keys
 

@@ -1,6 +1,6 @@
 """Key encoders: slow copies of the query encoders (MoCo, He et al. 2020)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 
 import torch
@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from mmengine import dist
 from torch import Tensor
 
-from ...utils.dist import gather_batch
+from ...utils.dist import RankBatch, exchange_rows, gather_batch
+from ..data_preprocessors import AudioVisualDataPreprocessor
 from ..feature_map import run_encoder
 from ..layers import global_average_pool
 
@@ -26,7 +27,8 @@ class MomentumEncoder(nn.Module):
         projection (nn.Module): P.
         momentum (float): 0.999 in the paper. (MMEngine's averaged models write it as 0.001.)
         shuffle_bn (bool): On several ranks, encode a shuffled share of the global batch, so that
-            batch statistics do not tell a query its key (MoCo, section 3.3).
+            batch statistics do not tell a query its key (MoCo, section 3.3). Each clip goes to
+            the one rank that encodes it.
 
     Raises:
         ValueError: If ``momentum`` is outside [0, 1].
@@ -77,29 +79,46 @@ class MomentumEncoder(nn.Module):
             self._followed = version
 
     @torch.no_grad()
-    def forward(self, inputs: Tensor, sizes: Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs: Tensor, batch: RankBatch, pictures: AudioVisualDataPreprocessor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode this rank's batch.
 
         Args:
             inputs (Tensor): Clips `(B, 3, T, H, W)` or spectrograms `(B, 1, F, T)`.
-            sizes (Sequence[int], optional): B of every rank. Default: None, the same on all.
+            batch (RankBatch): The batch.
+            pictures (AudioVisualDataPreprocessor, optional): What normalised the clips, if they
+                were whole numbers before: they then travel between ranks as bytes. Defaults to
+                None: they travel as they are.
 
         Returns:
             tuple[Tensor, Tensor]: L2-normalised keys in float32, of this rank's batch `(B, D)` and
             of all ranks' `(sum of B, D)`.
         """
-        rank, world_size = dist.get_rank(), dist.get_world_size()
-        counts = [len(inputs)] * world_size if sizes is None else sizes
-        shuffled = self.shuffle_bn and self.training and world_size > 1
+        shuffled = self.shuffle_bn and self.training and len(batch.sizes) > 1
         if shuffled:
-            order = torch.randperm(sum(counts), device=inputs.device)
-            dist.broadcast(order, src=0)
-            inputs = gather_batch(inputs, sizes)[order.split(list(counts))[rank]]
+            order = _draw_order(batch)
+            sent = inputs if pictures is None else pictures.to_bytes(inputs)
+            received = exchange_rows(sent, order, batch.sizes)
+            if inputs.ndim == 5:
+                received = received.contiguous(memory_format=torch.channels_last_3d)
+            inputs = received if pictures is None else pictures.normalize(received)
         kernel = global_average_pool(self.filter_branch(run_encoder(self.backbone, inputs)))
-        keys = gather_batch(F.normalize(self.projection(kernel).float(), dim=1), sizes)
+        keys = gather_batch(F.normalize(self.projection(kernel).float(), dim=1), batch.sizes)
         if shuffled:
-            keys = keys[order.argsort()]
-        return keys.split(list(counts))[rank], keys
+            keys = keys[order.argsort().to(keys.device, non_blocking=True)]
+        return keys.split(list(batch.sizes))[dist.get_rank()], keys
+
+
+def _draw_order(batch: RankBatch) -> Tensor:
+    """A random order of the rows of all ranks, on the CPU and the same on each."""
+    if batch.seed is not None:
+        generator = torch.Generator().manual_seed(batch.seed)
+        return torch.randperm(sum(batch.sizes), generator=generator)
+    # Samplers that give no seed: one rank draws, and the others wait for it.
+    order = torch.randperm(sum(batch.sizes)).to(batch.rows.device)
+    dist.broadcast(order, src=0)
+    return order.cpu()
 
 
 def _parameters(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

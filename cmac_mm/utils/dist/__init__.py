@@ -1,5 +1,6 @@
 """Batches over ranks: their sizes, their split, and gathering them; what one rank does for all."""
 
+from .exchange import exchange_rows
 from .gather import gather_batch, gather_batch_with_grad
 from .main_rank import on_main_rank
 from .rank_batch import RankBatch
@@ -8,6 +9,7 @@ from .sync_batch_norm import synchronise_batch_norm
 
 __all__ = [
     "RankBatch",
+    "exchange_rows",
     "gather_batch",
     "gather_batch_with_grad",
     "on_main_rank",

@@ -25,12 +25,15 @@ class RankBatch:
         sizes (tuple[int, ...]): B of every rank.
         seeds (tuple[int, ...] | None): Seed of each sample, the same on whichever rank it is; None
             with samplers that give none.
+        seed (int | None): Seed of the batch of all ranks, the same on each; None likewise.
     """
 
     numbers: tuple[int, ...]
     rows: Tensor
     sizes: tuple[int, ...]
     seeds: tuple[int, ...] | None
+    seed: int | None
+
     @classmethod
     def from_samples(
         cls, samples: Sequence[BaseDataElement] | None, size: int, device: torch.device
@@ -72,7 +75,7 @@ class RankBatch:
                 f"{sizes[rank]}"
             )
         rows = torch.tensor(numbers).to(device, non_blocking=True)
-        return cls(numbers, rows, sizes, seeds)
+        return cls(numbers, rows, sizes, seeds, samples[0].get("batch_seed"))
 
     @property
     def weight(self) -> float:
