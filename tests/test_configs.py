@@ -9,6 +9,7 @@ import pytest
 import yaml
 from helpers.paths import ROOT
 from mmaction.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 import cmac_mm
@@ -186,20 +187,39 @@ def test_audioset_is_the_same_recipe_on_another_list():
     [
         ("wo-contrast", "model.head.loss_contrastive", None),
         ("wo-attention", "model.head.loss_attention", None),
+        ("baseline", "model.head.loss_attention", None),
+        ("baseline", "model.head.loss_contrastive", (False, False)),
         ("visual-only", "model.audio_backbone", None),
+        ("visual-only-one-clip", "model.audio_backbone", None),
+        ("audio-only", "model.visual_backbone", None),
+        ("audio-only-one-clip", "model.visual_backbone", None),
         ("norm-none", "model.neck", ("none", 1)),
+        ("norm-none-scales-2", "model.neck", ("none", 2)),
+        ("norm-none-scales-3", "model.neck", ("none", 3)),
         ("norm-softmax", "model.neck", ("softmax", 1)),
+        ("norm-softmax-scales-2", "model.neck", ("softmax", 2)),
+        ("norm-softmax-scales-3", "model.neck", ("softmax", 3)),
         ("scales-1", "model.neck", ("cosine", 1)),
         ("scales-3", "model.neck", ("cosine", 3)),
+        ("lambda-0p5", "model.head.loss_attention.loss_weight", 0.5),
+        ("lambda-1", "model.head.loss_attention.loss_weight", 1),
+        ("lambda-2", "model.head.loss_attention.loss_weight", 2),
+        ("lambda-2p5", "model.head.loss_attention.loss_weight", 2.5),
         ("wo-within-negatives", "model.head.loss_contrastive", (False, False)),
         ("within-positives", "model.head.loss_contrastive", (False, True)),
         ("within-both", "model.head.loss_contrastive", (True, True)),
     ],
 )
 def test_ablations_differ_in_their_row_alone(name, key, value):
-    cfg = cmac_mm.load_config(f"cmac_mm::cmac/cmac_ablation-{name}_8xb8-32x128-50e_k400.py")
+    # 32 videos of two clips each, or 64 videos of one.
+    videos = 4 if name in ("within-positives", "within-both") else 8
+    clips = "1s" if name.startswith("audio-only") else "32x128"
+    cfg = cmac_mm.load_config(f"cmac_mm::cmac/cmac_ablation-{name}_8xb{videos}-{clips}-50e_k400.py")
     base = cmac_mm.load_config("cmac_mm::cmac/cmac_ablation_8xb8-32x128-50e_k400.py")
-    assert cfg.train_cfg.max_epochs == 50 and cfg.auto_scale_lr.base_batch_size == 64
+    assert cfg.train_cfg.max_epochs == 50 and cfg.auto_scale_lr.base_batch_size == 8 * videos
+    assert cfg.train_dataloader.batch_size == videos
+    sample = next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == "SampleClips")
+    assert sample.get("same_start", False) == name.endswith("one-clip")
     assert cfg.model.data_preprocessor.color_jitter is None
     actual = cfg
     for part in key.split("."):
@@ -210,6 +230,28 @@ def test_ablations_differ_in_their_row_alone(name, key, value):
         actual = tuple(actual[field] for field in names)
     assert actual == value
     assert cfg.optim_wrapper == base.optim_wrapper
+
+
+def test_sound_alone_and_pictures_alone_read_nothing_else(media_dir):
+    for name, left in (("visual-only_8xb8-32x128", "imgs"), ("audio-only_8xb8-1s", "audio")):
+        cfg = cmac_mm.load_config(f"cmac_mm::cmac/cmac_ablation-{name}-50e_k400.py")
+        pipeline = Compose(cfg.train_dataloader.dataset.pipeline)
+        video = next((media_dir / "ucf101_sound_train").rglob("*.mp4"))
+        inputs = pipeline(dict(filename=str(video), sample_idx=0))["inputs"]
+        assert inputs.keys() == {left} and len(inputs[left]) == 2
+
+
+def test_all_of_audioset_takes_as_many_steps_as_kinetics():
+    subset, cfg = (
+        cmac_mm.load_config(f"cmac_mm::cmac/cmac_r2plus1d-18_8xb16-32x128-{n}e_audioset.py")
+        for n in (200, 25)
+    )
+    path = "data/audioset/annotations/audioset_unbalanced_train.txt"
+    assert cfg.train_dataloader.dataset.ann_file == path
+    for key in ("model", "optim_wrapper", "auto_scale_lr", "test_dataloader"):
+        assert cfg[key] == subset[key]
+    for old, new in ((200, cfg.train_cfg.max_epochs), (10, cfg.param_scheduler[0].end)):
+        assert new / old == pytest.approx(224_576 / 2_041_789, rel=0.15)
 
 
 def avid(name, data="k400", recipe="8x224-30e"):

@@ -41,8 +41,8 @@ def load(name, **options):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_is_what_its_name_says(name):
-    pattern = r"(\w+)_r2plus1d-18(-frozen)?_1xb(\d+)-(\d+)x(\d+)-(\d+)e_(\w+)\.py"
-    method, frozen, batch, frames, size, epochs, data = re.fullmatch(pattern, name).groups()
+    pattern = r"(\w+)_r2plus1d-18(-frozen)?(-no-jitter)?_1xb(\d+)-(\d+)x(\d+)-(\d+)e_(\w+)\.py"
+    method, frozen, plain, batch, frames, size, epochs, data = re.fullmatch(pattern, name).groups()
     cfg = load(name, split=3)
     train, test = cfg.train_dataloader, cfg.test_dataloader
     assert train.batch_size == cfg.auto_scale_lr.base_batch_size == int(batch)
@@ -65,7 +65,8 @@ def test_is_what_its_name_says(name):
     assert train.dataset.on_error == "raise"
     result = cfg.default_hooks.result
     assert result.benchmark == f"{data}-{'frozen' if frozen else 'finetune'}"
-    assert (result.protocol, result.split) == (f"{method}-{frames}x{size}", 3)
+    assert (result.protocol, result.split) == (f"{method}-{frames}x{size}{plain or ''}", 3)
+    assert cfg.evaluation.splits == ([1] if plain else [1, 2, 3])
     assert cfg.get("val_dataloader") is None and cfg.default_hooks.checkpoint.save_best is None
     model = cfg.model
     assert model.type == ("FrozenRecognizer3D" if frozen else "Recognizer3D")
@@ -76,6 +77,8 @@ def test_is_what_its_name_says(name):
     imagenet = [255 * value for value in (0.485, 0.456, 0.406)]
     expected = kinetics if method == "xdc" else imagenet
     assert model.data_preprocessor.mean == pytest.approx(expected)
+    jitter = model.data_preprocessor.get("color_jitter")
+    assert (jitter is None) == (method == "xdc" or plain is not None)
 
 
 def test_split_1_is_the_default():

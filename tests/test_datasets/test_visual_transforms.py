@@ -46,6 +46,18 @@ def test_uniform_starts():
     assert got["clip_start"] == got["audio_start"] == pytest.approx([0, 4, 8])
 
 
+def test_clips_of_one_start():
+    np.random.seed(0)
+    drawn = [sample(10.0, duration=1.0, num_clips=2, same_start=True) for _ in range(20)]
+    for got in drawn:
+        assert got["clip_start"] == got["audio_start"] and len(set(got["clip_start"])) == 1
+    assert len({got["clip_start"][0] for got in drawn}) == 20
+    got = sample(10.0, duration=1.0, num_clips=3, same_start=True, visual_offset=(-0.5, 2.0))
+    assert [len(set(got[key])) for key in ("clip_start", "audio_start")] == [1, 1]
+    with pytest.raises(ValueError, match="same_start"):
+        SampleClips(1.0, num_clips=2, mode="uniform", same_start=True)
+
+
 @pytest.mark.parametrize("mode", ["random", "uniform"])
 def test_file_shorter_than_the_clip(mode):
     got = sample(0.4, duration=1.0, num_clips=3, mode=mode)

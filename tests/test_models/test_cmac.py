@@ -70,18 +70,20 @@ def test_contrastive_part_against_loop(within_negatives, within_positives, in_ba
         for own, other in (("visual", "audio"), ("audio", "visual")):
             expected = {other: 0.0, own: 0.0}
             for i in range(4):
-                negatives = []
-                for m in [other, own] if within_negatives else [other]:
+                negatives = {}
+                for m in (other, own):
                     queue = reference.queues[m]
-                    negatives += [
+                    negatives[m] = [
                         key
                         for key, row in zip(queue.keys, queue.sample_idx, strict=True)
                         if row != rows[i]
                     ]
                     if in_batch:
-                        negatives += [keys[m][j] for j in range(4) if rows[j] != rows[i]]
-                expected[other] += slow_nll(query[own][i], keys[other][i], negatives) / 4
-                expected[own] += slow_nll(query[own][i], keys2[own][i], negatives) / 4
+                        negatives[m] += [keys[m][j] for j in range(4) if rows[j] != rows[i]]
+                if within_negatives:
+                    negatives = dict.fromkeys(negatives, negatives[other] + negatives[own])
+                for m, positive in ((other, keys[other][i]), (own, keys2[own][i])):
+                    expected[m] += slow_nll(query[own][i], positive, negatives[m]) / 4
             torch.testing.assert_close(losses[f"loss_{own}_to_{other}"], expected[other])
             if within_positives:
                 torch.testing.assert_close(losses[f"loss_{own}_to_{own}"], expected[own])

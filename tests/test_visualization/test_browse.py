@@ -85,7 +85,7 @@ def test_colour_jitter_is_seen_in_training_alone(make_dataset):
 
 def test_two_clips_have_their_own_draws(make_dataset):
     np.random.seed(3)
-    pipeline = pipeline_of("train", "cmac/cmac_ablation-within-both_8xb8-32x128-50e_k400.py")
+    pipeline = pipeline_of("train", "cmac/cmac_ablation-within-both_8xb4-32x128-50e_k400.py")
     titles = [clip.title for _ in range(4) for clip in look(make_dataset(pipeline), 0)]
     assert len(titles) == 8 and all("clip 1 of 2" in title for title in titles[::2])
     flips = [tuple("flipped" in title for title in titles[k : k + 2]) for k in range(0, 8, 2)]

@@ -29,6 +29,9 @@ class SampleClips(BaseTransform):
         visual_offset (tuple[float, float]): The picture starts this range of seconds after the
             sound, drawn uniformly, kept inside the file; mode ``'random'`` only. AVID: (-0.5, 2).
             Defaults to (0, 0).
+        same_start (bool): All clips of a sample start at one time: several views of one clip,
+            which what follows in the pipeline crops, flips and masks on their own; mode
+            ``'random'`` only. Defaults to False.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class SampleClips(BaseTransform):
         mode: str = "random",
         audio_duration: float | None = None,
         visual_offset: tuple[float, float] = (0.0, 0.0),
+        same_start: bool = False,
     ) -> None:
         if duration <= 0 or (audio_duration is not None and audio_duration <= 0):
             raise ValueError(
@@ -51,11 +55,14 @@ class SampleClips(BaseTransform):
             raise ValueError(f"visual_offset must be (low, high), not {visual_offset}")
         if mode == "uniform" and tuple(visual_offset) != (0, 0):
             raise ValueError("visual_offset needs mode='random'")
+        if mode == "uniform" and same_start:
+            raise ValueError("same_start needs mode='random'")
         self.duration = duration
         self.num_clips = num_clips
         self.mode = mode
         self.audio_duration = duration if audio_duration is None else audio_duration
         self.visual_offset = tuple(visual_offset)
+        self.same_start = same_start
 
     def transform(self, results: dict) -> dict:
         """Draw the clips of one sample."""
@@ -67,6 +74,10 @@ class SampleClips(BaseTransform):
             audio_start = self._starts(max(0.0, total - self.audio_duration))
             offset = np.random.uniform(*self.visual_offset, size=self.num_clips)
             clip_start = np.clip(audio_start + offset, 0.0, max(0.0, total - self.duration))
+        if self.same_start:
+            clip_start, audio_start = (
+                np.repeat(starts[:1], self.num_clips) for starts in (clip_start, audio_start)
+            )
         results["clip_start"] = clip_start.tolist()
         results["audio_start"] = audio_start.tolist()
         results["clip_duration"] = self.duration
@@ -84,5 +95,5 @@ class SampleClips(BaseTransform):
         return (
             f"{type(self).__name__}(duration={self.duration}, num_clips={self.num_clips}, "
             f"mode={self.mode!r}, audio_duration={self.audio_duration}, "
-            f"visual_offset={self.visual_offset})"
+            f"visual_offset={self.visual_offset}, same_start={self.same_start})"
         )

@@ -61,7 +61,9 @@ class MoCoQueueLoss(nn.Module):
         within_modal_negatives (bool): Also push a query from other videos' keys of its own
             modality: the second sum of eq. 7, table 3's "w/i Neg". Default: True.
         within_modal_positives (bool): Also pull a query to the key that a second clip of its video
-            has in its own modality: table 3's "w/i Pos"; needs two clips a sample. Default: False.
+            has in its own modality: table 3's "w/i Pos"; needs two clips a sample. Negatives of
+            such a positive are of its own modality in any case: against the other's alone it would
+            be enough to tell picture from sound. Default: False.
         in_batch_negatives (bool): Count the batch's own keys of other videos as negatives, beside
             the queue's. Off in the paper; short runs need it. Default: False.
 
@@ -102,16 +104,14 @@ class MoCoQueueLoss(nn.Module):
         losses, logs = {}, {}
         for name, query in queries.items():
             others = [other for other in queries if other != name]
-            sources = others or [name]
-            if self.within_modal_negatives and others:
-                sources = [*others, name]
-            negatives = [keys.past[source] for source in sources if source in keys.past]
-            if self.in_batch_negatives:
-                negatives += [(keys.batch[source], batch.all_rows) for source in sources]
             positives = {other: keys.own[other] for other in others}
             if keys.second:
                 positives[name] = keys.second[name]
             for source, positive in positives.items():
+                pushed = [*others, name] if self.within_modal_negatives else [source]
+                negatives = [keys.past[other] for other in pushed if other in keys.past]
+                if self.in_batch_negatives:
+                    negatives += [(keys.batch[other], batch.all_rows) for other in pushed]
                 direction = f"{name}_to_{source}"
                 losses[f"loss_{direction}"], logs[f"top1_{direction}"] = queue_contrast(
                     query, positive, negatives, batch.rows, self.temperature

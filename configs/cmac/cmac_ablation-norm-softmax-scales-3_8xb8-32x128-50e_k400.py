@@ -1,0 +1,4 @@
+# A cell of table 2 that the paper leaves out: norm "softmax", 3 scales.
+_base_ = ["cmac_ablation_8xb8-32x128-50e_k400.py"]
+
+model = dict(neck=dict(norm="softmax", num_scales=3))

@@ -1,0 +1,9 @@
+# Table 1, "Single Modality", read the other way: two views of one clip.
+_base_ = ["cmac_ablation-visual-only_8xb8-32x128-50e_k400.py"]
+
+train_pipeline = [
+    _base_.train_pipeline[0],
+    dict(type="SampleClips", duration=1.0, num_clips=2, same_start=True),
+    *_base_.train_pipeline[2:],
+]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -1,4 +1,0 @@
-# Table 3, row 3: within-modal positives from a second clip, no within-modal negatives.
-_base_ = ["cmac_ablation-within-both_8xb8-32x128-50e_k400.py"]
-
-model = dict(head=dict(loss_contrastive=dict(within_modal_negatives=False)))
