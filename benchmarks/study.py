@@ -34,10 +34,10 @@ from functools import partial
 from pathlib import Path
 
 import yaml
-from mmengine.config import DictAction
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cmac_mm.utils import end_with_parent, load_config, project_folder, read_json, write_text
+from cmac_mm.apis.evaluate import Options
+from cmac_mm.utils import end_with_parent, project_folder, read_json, write_text
 
 KEYS = {"config", "seeds", "options", "test_options", "rows"}
 
@@ -147,9 +147,8 @@ def execute(run: Run) -> None:
     """Train, evaluate, and keep the result."""
     run.folder.mkdir(parents=True, exist_ok=True)
     options = ["--cfg-options", *run.options] if run.options else []
-    # As tools/train.py reads them: the last checkpoint is that of the last epoch.
-    epochs = load_config(run.config, parse(run.options)).train_cfg.max_epochs
-    last = run.folder / f"epoch_{epochs}.pth"
+    cfg = Options(run.config, None, cfg_options=run.options).load_config()
+    last = run.folder / f"epoch_{cfg.train_cfg.max_epochs}.pth"
     common = [run.config, "--seed", str(run.seed), "--work-dir", str(run.folder)]
     if not last.is_file():
         call(run, "train.py", [*common, "--resume", *options])
@@ -162,13 +161,6 @@ def execute(run: Run) -> None:
     write_text(run.result, json.dumps(result, indent=2) + "\n")
     for picture in found.glob("*.png"):
         shutil.copy(picture, run.folder)
-
-
-def parse(options: list[str]) -> dict:
-    """Overrides as ``load_config`` takes them."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--options", nargs="+", action=DictAction, default={})
-    return parser.parse_args(["--options", *options] if options else []).options
 
 
 def call(run: Run, tool: str, arguments: list[str]) -> None:
