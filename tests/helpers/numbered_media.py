@@ -89,11 +89,10 @@ def write_numbered(
             out.mux(packet)
 
 
-def set_avi_start(path: Path, frames: int) -> None:
-    """Let an AVI's picture start some frames later: dwStart, in the header of its track."""
+def set_avi_start(path: Path, frames: int, kind: bytes = b"vids") -> None:
+    """Let an AVI's picture (``auds``: sound) start later: dwStart, in the header of its track."""
     content = bytearray(path.read_bytes())
-    header = content.index(b"strh") + 8
-    assert content[header : header + 4] == b"vids"
+    header = content.index(b"strh", content.index(kind) - 8) + 8
     content[header + 28 : header + 32] = frames.to_bytes(4, "little")
     path.write_bytes(content)
 

@@ -118,6 +118,49 @@ def test_sound_that_the_header_lists_and_the_file_lacks_is_an_error(tmp_path, su
     assert check_file(path, path.name, Criteria(need="sound")).verdict == "bad"
 
 
+# Sound in blocks of one size: FFmpeg's list of an AVI counts its bytes.
+IN_BLOCKS = ["pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_mulaw", "adpcm_ms"]
+
+
+@pytest.mark.parametrize("codec", IN_BLOCKS)
+def test_sound_in_blocks_may_end_before_the_picture_of_an_avi(tmp_path, codec):
+    path = tmp_path / "early.avi"
+    write_numbered(path, ("mpeg4", codec), 4, 1.5)
+    with opened(path) as media:
+        assert level_at(media, 1.0) > 0.2
+        assert level_at(media, 1.6, 1.0) == level_at(media, 3.0, 2.0) == 0
+        assert level_at(media, 1.0, 4.0) > 0.05
+    assert check_file(path, path.name, Criteria(full=True)).verdict == "ok"
+
+
+@pytest.mark.parametrize("codec", [*IN_BLOCKS, "mp2"])
+def test_sound_that_the_list_of_an_avi_names_and_the_file_lacks_is_an_error(tmp_path, codec):
+    path = tmp_path / "lost.avi"
+    write_numbered(path, ("mpeg4", codec), 4)
+    content = path.read_bytes()
+    parts, index = content[: content.rindex(b"idx1")].split(b"01wb"), content.rindex(b"idx1")
+    half = len(parts) // 2
+    lost = b"01wb".join(parts[:half]) + b"JUNK" + b"JUNK".join(parts[half:])
+    path.write_bytes(lost + content[index:])
+    with opened(path) as media:
+        assert level_at(media, 1.0) > 0.2
+        for start in (1.5, 2.5, 3.0):
+            with pytest.raises(MediaError, match=r"no sound at|the sound breaks off at"):
+                read_sound(media, [start], 1.0, RATE)
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "adpcm_ms", "mp2"])
+def test_the_start_that_avi_gives_to_sound_alone(tmp_path, codec):
+    """dwStart counts blocks of sound."""
+    path = tmp_path / "made.avi"
+    write_numbered(path, ("mpeg4", codec), 3)
+    with opened(path, need_video=False) as media:
+        want = read_sound(media, [0.5], 0.5, RATE)
+    set_avi_start(path, 12, b"auds")
+    with opened(path, need_video=False) as media:
+        np.testing.assert_array_equal(read_sound(media, [0.5], 0.5, RATE), want)
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".mpg", ".vob", ".mkv", ".webm"])
 def test_joined_files_are_refused_with_a_sentence(tmp_path, suffix):
     """Which would else show frames of one part with the sound of the other."""

@@ -226,7 +226,9 @@ class MediaFile:
         if self.counted and len(stream.index_entries):
             # The start that AVI's header gives a track; FFmpeg leaves it out there.
             start = stream.index_entries[0].timestamp
-        self.origin = float((start or 0) * stream.time_base)
+            if start and stream is self.audio:
+                start //= self._steps_of_sound()
+        self.origin = float((start or 0) * (self.video or self.audio).time_base)
 
     def _survey(self) -> None:
         """Find first picture, key frames and length of a linear file by looking at all packets."""
@@ -429,18 +431,36 @@ class MediaFile:
         found = entries.search_timestamp(goal)
         return found >= 0 and entries[found].timestamp * base - self.origin > now
 
-    def lists(self, stream: Stream, begin: float, end: float) -> bool:
-        """Whether the file's own list names packets of a stream between two times (seconds).
+    def lists_sound(self, begin: float, end: float) -> bool:
+        """Whether the file's own list names packets of sound between two times (seconds).
 
         MP4 and AVI have one. What it names and the file lacks is lost: the file breaks off. What
         no list names was never there.
         """
         if not (self.counted or self.container.format.name in _MP4):
             return False
-        base = float(stream.time_base)
-        entries = stream.index_entries
-        found = entries.search_timestamp(int((end + self.origin) / base))
-        return found >= 0 and entries[found].timestamp * base - self.origin > begin
+        steps = self._steps_of_sound()
+        step, entries = float(self.audio.time_base) / steps, self.audio.index_entries
+        found = entries.search_timestamp(int((end + self.origin) / step))
+        return found >= 0 and entries[found].timestamp * step - self.origin > begin
+
+    def _steps_of_sound(self) -> int:
+        """How many steps of the file's list are a tick of the sound's clock; may open it anew.
+
+        For sound in blocks of one size, such as PCM, FFmpeg's list of an AVI counts bytes, and its
+        clock blocks.
+        """
+        entries = self.audio.index_entries
+        if self.container.format.name != "avi" or len(entries) < 2:
+            return 1
+        if entries[1].timestamp - entries[0].timestamp != entries[0].size:
+            return 1
+        self.seek(self.audio, -inf)
+        packets = [packet for packet in islice(self.packets(self.audio), 2) if packet.size]
+        if len(packets) < 2:
+            return 1
+        first, second = packets
+        return round(first.size / (second.pts - first.pts))
 
     def _place(self, goal: float) -> int:
         """How many packets of the picture lie before the last key frame up to ``goal`` ticks."""

@@ -169,7 +169,7 @@ def _decode(media: MediaFile, begin: float, end: float) -> _Part:
     start, places = _places(media, times, [frame.samples for frame in frames], rate, begin)
     length = max((p + f.samples for p, f in zip(places, frames, strict=True)), default=0)
     reached = max(begin, start + length / rate)
-    if reached < end - _MISSING and media.lists(media.audio, reached + _MISSING, end):
+    if reached < end - _MISSING and media.lists_sound(reached + _MISSING, end):
         if kind is None:
             raise media.error(f"no sound at {begin:.2f} of {media.duration:.2f} s")
         raise media.error(f"the sound breaks off at {reached:.2f} of {media.duration:.2f} s")
