@@ -168,11 +168,14 @@ def test_momentum_update():
         assert not now.requires_grad
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(("parts", "steps"), [(1, 4), (8, 2)])
-def test_key_encoders_move_once_an_optimiser_step(parts, steps):
+def test_key_encoders_move_once_an_optimiser_step(parts, steps, fused):
     """Eight accumulated parts of a batch are one step: 0.9, and not 0.9 ** 8."""
     model = build(momentum=0.9)
-    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1), accumulative_counts=parts)
+    optimizer = OptimWrapper(
+        torch.optim.SGD(model.parameters(), lr=0.1, fused=fused), accumulative_counts=parts
+    )
     keys = [p.clone() for p in model.key_encoders["audio"].parameters()]
     for step in range(steps):
         query = [p.clone() for module in model._query_modules("audio") for p in module.parameters()]

@@ -51,7 +51,7 @@ class MomentumEncoder(nn.Module):
         self.momentum = momentum
         self.shuffle_bn = shuffle_bn
         self.requires_grad_(False)
-        self._followed = -1
+        self._seen: Tensor | None = None  # of the originals' weights, when they were last followed
 
     @torch.no_grad()
     def copy_from(self, originals: Iterable[nn.Module]) -> None:
@@ -72,11 +72,16 @@ class MomentumEncoder(nn.Module):
         Args:
             originals (Iterable[nn.Module]): f, g and P of the query.
         """
-        query = _parameters(originals)
-        version = sum(parameter._version for parameter in query)  # grows with each write in place
-        if version != self._followed:
-            torch._foreach_lerp_(list(self.parameters()), query, 1 - self.momentum)
-            self._followed = version
+        keys, query = list(self.parameters()), _parameters(originals)
+        # The small ones tell. Compared on the device, where nothing waits for the answer; a
+        # tensor's version does not tell, as fused optimisers leave it.
+        small = [parameter for parameter in query if parameter.ndim < 2] or query
+        seen = torch.cat([parameter.flatten() for parameter in small])
+        changed = True if self._seen is None else (seen != self._seen).any().to(seen.dtype)
+        self._seen = seen
+        steps = torch._foreach_sub(query, keys)
+        torch._foreach_mul_(steps, (1 - self.momentum) * changed)
+        torch._foreach_add_(keys, steps)
 
     @torch.no_grad()
     def forward(
