@@ -15,6 +15,7 @@ from .cluster_page import (
 )
 from .confusion import confusion_picture
 from .frames import middle_frame
+from .line_chart import draw_curves
 from .neighbours import NeighbourRow, neighbour_sheet
 from .predictions import draw_prediction, prediction_picture
 from .result_chart import draw_report
@@ -34,6 +35,7 @@ __all__ = [
     "browse_sheet",
     "choose_clusters",
     "confusion_picture",
+    "draw_curves",
     "draw_prediction",
     "draw_report",
     "look",

@@ -2,19 +2,16 @@
 
 import hashlib
 import json
-import os
 import shlex
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
 
 from ...evaluation import save_result
-from ...utils import end_with_parent, project_folder, read_json, write_text
+from ...utils import read_json, write_text
+from ..processes import run_command, tool_command
 from .options import Options
 
 
@@ -162,21 +159,12 @@ def _run_part(options: Options, part: _Part) -> dict:
 
 def _call(part: _Part, tool: str, arguments: list[str], gpus: int) -> None:
     """Run tools/train.py or tools/test.py; ends this process where that one fails."""
-    tools = project_folder("tools")
-    command = [sys.executable, str(tools / f"{tool}.py"), *arguments]
-    if gpus > 1:
-        command = ["bash", str(tools / f"dist_{tool}.sh"), *arguments]
+    command = tool_command(tool, arguments, gpus)
     print(shlex.join(command), flush=True)
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    # Whatever ends this process, what it has started saves and ends.
-    result = subprocess.run(
-        command,
-        env={**os.environ, "PATH": path},
-        preexec_fn=partial(end_with_parent, signal.SIGTERM),
-    )
-    if result.returncode:
-        print(f"{part.name}: {tool}.py ended with {result.returncode}", file=sys.stderr)
-        sys.exit(result.returncode if result.returncode > 0 else 1)
+    status = run_command(command)
+    if status:
+        print(f"{part.name}: {tool}.py ended with {status}", file=sys.stderr)
+        sys.exit(status if status > 0 else 1)
 
 
 def _print_table(rows: dict[str, dict[str, float]]) -> None:

@@ -1,0 +1,321 @@
+"""Tables and figures of the CMAC paper: what is run for each row, and what came out."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from ..evaluation import paper_results
+from ..utils import project_folder, read_json, write_text
+from ..visualization import draw_curves
+from .evaluate import KINDS, Options, evaluation_kind
+from .processes import run_command, tool_command
+
+SCRATCH = "scratch"
+"""The row that is not pretrained."""
+_SOURCE = "Min et al. 2021 (CMAC), table {}"
+
+
+@cache
+def read_tables() -> dict:
+    """Read ``configs/cmac/tables.yml``."""
+    path = project_folder("configs") / "cmac/tables.yml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def describe_tables() -> str:
+    """All tables with their rows, for people."""
+    known = read_tables()
+    lines = []
+    for name, table in known["tables"].items():
+        lines.append(f"{name}: {table['title']}")
+        for row, label in table["rows"].items():
+            config = "random weights" if row == SCRATCH else known["trainings"][row]["paper"]
+            lines.append(f"    {row:22} {label:24} {config}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One process: a pretraining or an evaluation.
+
+    Attributes:
+        name (str): ``'train'``, or the evaluation.
+        command (list[str]): Program and arguments.
+        folder (Path): Its work folder.
+        results (list[Path]): The files that are there when it is done.
+        settings (dict): What the results depend on.
+    """
+
+    name: str
+    command: list[str]
+    folder: Path
+    results: list[Path]
+    settings: dict
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the results are there.
+
+        Raises:
+            ValueError: If the folder holds something else.
+        """
+        path = self.folder / "reproduce.json"
+        if path.is_file() and (found := read_json(path)) != self.settings:
+            raise ValueError(
+                f"{path} has {found}, expected {self.settings}: choose another --work-dir, or "
+                "remove that folder"
+            )
+        return all(result.is_file() for result in self.results)
+
+    def run(self) -> None:
+        """Start the process and wait for it.
+
+        Raises:
+            SystemExit: If it fails, with its exit status.
+        """
+        write_text(self.folder / "reproduce.json", json.dumps(self.settings, indent=2) + "\n")
+        output = self.folder / "output.txt"
+        status = run_command(self.command, output)
+        if status:
+            print(f"{self.name} ended with {status}: see {output}", file=sys.stderr)
+            sys.exit(status if status > 0 else 1)
+
+
+class Reproduction:
+    """A table or figure of the paper, or some of its rows.
+
+    Args:
+        table (str): ``'table1'`` to ``'table6'``, ``'figure4'`` or ``'figure5'``.
+        rows (Sequence[str]): Names of rows. Defaults to none: all.
+        scale (str): ``'paper'``, or ``'demo'`` for the built-in set. Defaults to ``'paper'``.
+        gpus (int, optional): GPUs, or processes on CPU. Defaults to None: those of the recipe.
+        seed (int): Of all random draws. Defaults to 0.
+        work_dir (Path): Folder for all that is run. Defaults to ``work_dirs/reproduce``.
+        cfg_options (Sequence[str]): Further overrides of the pretraining's config, ``KEY=VALUE``;
+            at the demo's scale of its evaluation too. Defaults to none.
+
+    Raises:
+        ValueError: If there is no such table, row or scale, the table has nothing at this scale, or
+            the batch does not divide by the number of GPUs.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        rows: Sequence[str] = (),
+        scale: str = "paper",
+        gpus: int | None = None,
+        seed: int = 0,
+        work_dir: Path = Path("work_dirs/reproduce"),
+        cfg_options: Sequence[str] = (),
+    ) -> None:
+        known = read_tables()
+        for word, value, names in (
+            ("table", table, known["tables"]),
+            ("scale", scale, known["scales"]),
+        ):
+            if value not in names:
+                raise ValueError(f"no {word} {value!r}: expected one of {', '.join(names)}")
+        self.table = table
+        self.entry = known["tables"][table]
+        if unknown := [row for row in rows if row not in self.entry["rows"]]:
+            raise ValueError(
+                f"{table} has no row {unknown[0]!r}: expected {', '.join(self.entry['rows'])}"
+            )
+        self.evaluations = ["demo"] if scale == "demo" else self.entry["evaluations"]
+        if not self.evaluations:
+            raise ValueError(f"{table} is drawn on the built-in set: expected --scale demo")
+        self.rows = [row for row in self.entry["rows"] if not rows or row in rows]
+        self.scale = scale
+        self.recipe_gpus = known["scales"][scale]["gpus"]
+        self.gpus = gpus or self.recipe_gpus
+        self.seed = seed
+        self.folder = Path(work_dir) / scale
+        self.cfg_options = list(cfg_options)
+
+    def steps(self, row: str) -> list[Step]:
+        """What is run for a row, in order; nothing for random weights at the demo's scale."""
+        checkpoint = None
+        steps = []
+        if row != SCRATCH:
+            train = self._training(row)
+            checkpoint = str(train.results[0])
+            steps.append(train)
+        elif self.scale == "demo":
+            return []
+        return steps + [self._evaluation(row, name, checkpoint) for name in self.evaluations]
+
+    def commands(self) -> str:
+        """The commands that are left, for a shell."""
+        lines = []
+        for progress, steps in self._progress():
+            lines.append(f"# {progress}")
+            lines += [_shell_line(step.command) for step in steps]
+        return "\n".join(lines)
+
+    def run(self) -> None:
+        """Run what is left, one line a row; print and write the table.
+
+        Raises:
+            SystemExit: If a process fails, with its exit status.
+        """
+        for progress, steps in self._progress():
+            print(progress, flush=True)
+            for step in steps:
+                step.run()
+        text = self.format()
+        path = self.folder / f"{self.table}.md"
+        write_text(path, text)
+        print(f"\n{text}\nwritten: {path}")
+        if self.table == "figure4":
+            curves = self._curves()
+            if curves:
+                path = path.with_suffix(".png")
+                draw_curves(curves, "lambda", path)
+                print(f"written: {path}")
+        if self.table == "figure5":
+            for row in self.rows:
+                print(f"{row}: {self._evaluation_folder(row, 'demo') / 'attention_sheet.png'}")
+
+    def format(self) -> str:
+        """The table as Markdown, in percent, ours beside the paper's."""
+        head = ["row", "the paper's name"]
+        for _, benchmark, metric in self._figures():
+            head += [f"{benchmark}, {metric}", *(["paper"] if self.scale == "paper" else [])]
+        lines = [f"| {' | '.join(head)} |", f"|---|---|{'---:|' * (len(head) - 2)}"]
+        for row in self.rows:
+            label = self.entry["rows"][row]
+            cells = [row, label]
+            for evaluation, benchmark, metric in self._figures():
+                cells.append(_cell(self._value(row, evaluation, benchmark, metric)))
+                if self.scale == "paper":
+                    cells.append(_cell(self._paper_value(row, benchmark, metric)))
+            lines.append(f"| {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+    def _progress(self) -> Iterator[tuple[str, list[Step]]]:
+        """A line on each row, and what is left of it."""
+        for number, row in enumerate(self.rows, start=1):
+            left = [step for step in self.steps(row) if not step.is_done]
+            names = ", ".join(step.name for step in left) or "done"
+            yield f"{self.table} [{number}/{len(self.rows)}] {row}: {names}", left
+
+    def _training(self, row: str) -> Step:
+        known = read_tables()
+        training = known["trainings"][row]
+        config, options = training["paper"], []
+        if self.scale == "demo":
+            config, options = known["evaluations"]["demo"]["config"], training["demo"]
+            if "like" in training:
+                options = [*known["trainings"][training["like"]]["demo"], *options]
+        config = f"cmac_mm::{config}"
+        options = [*known["scales"][self.scale]["options"], *options, *self.cfg_options]
+        cfg = Options(config, None, cfg_options=options).load_config()
+        folder = self.folder / row
+        arguments = [config, *([str(self.gpus)] if self.gpus > 1 else []), "--resume"]
+        arguments += ["--seed", str(self.seed), "--work-dir", str(folder)]
+        if own := [*options, *self._same_batch(cfg.train_dataloader.batch_size)]:
+            arguments += ["--cfg-options", *own]
+        return Step(
+            "train",
+            tool_command("train", arguments, self.gpus),
+            folder,
+            [folder / f"epoch_{cfg.train_cfg.max_epochs}.pth"],
+            {"config": config, "options": options, "seed": self.seed},
+        )
+
+    def _same_batch(self, batch_size: int) -> list[str]:
+        """Options that keep the recipe's number of videos a step on another number of GPUs."""
+        if self.recipe_gpus % self.gpus == 0:
+            parts = self.recipe_gpus // self.gpus
+            return [f"optim_wrapper.accumulative_counts={parts}"] if parts > 1 else []
+        videos = self.recipe_gpus * batch_size
+        if videos % self.gpus:
+            raise ValueError(
+                f"--gpus {self.gpus}: {videos} videos a step do not divide by it, nor does it "
+                f"divide {self.recipe_gpus}"
+            )
+        return [f"train_dataloader.batch_size={videos // self.gpus}"]
+
+    def _evaluation(self, row: str, name: str, checkpoint: str | None) -> Step:
+        evaluation = read_tables()["evaluations"][name]
+        config = f"cmac_mm::{evaluation['config']}"
+        folder = self._evaluation_folder(row, name)
+        options = self._training(row).settings["options"] if self.scale == "demo" else []
+        arguments = [config, checkpoint or "none"]
+        arguments += ["--seed", str(self.seed), "--work-dir", str(folder)]
+        # Fine-tuning keeps its batch, which is one GPU's.
+        if self.gpus > 1 and "launcher" in KINDS[evaluation_kind(Options(config, None))][1]:
+            arguments += ["--gpus", str(self.gpus)]
+        if options:
+            arguments += ["--cfg-options", *options]
+        return Step(
+            name,
+            tool_command("evaluate", arguments),
+            folder,
+            [folder / f"{benchmark}.json" for benchmark in evaluation["figures"]],
+            {"config": config, "options": options, "seed": self.seed, "checkpoint": checkpoint},
+        )
+
+    def _evaluation_folder(self, row: str, name: str) -> Path:
+        return self.folder / row / f"evaluation_{name}"
+
+    def _figures(self) -> Iterator[tuple[str, str, str]]:
+        """Evaluation, benchmark and metric of each column."""
+        for name in self.evaluations:
+            for benchmark, metrics in read_tables()["evaluations"][name]["figures"].items():
+                for metric in metrics:
+                    yield name, benchmark, metric
+
+    def _value(self, row: str, evaluation: str, benchmark: str, metric: str) -> float | None:
+        """What came out, in percent; None if it was not run or has no such figure."""
+        part = "metrics"
+        paths = [self._evaluation_folder(row, evaluation) / f"{benchmark}.json"]
+        if row == SCRATCH and self.scale == "demo":
+            # Every evaluation of the demo has the same network untrained.
+            part = "untrained"
+            paths = [
+                self._evaluation_folder(other, evaluation) / f"{benchmark}.json"
+                for other in self.entry["rows"]
+            ]
+        for path in paths:
+            if path.is_file() and metric in (figures := read_json(path)[part]):
+                return 100 * figures[metric]
+        return None
+
+    def _paper_value(self, row: str, benchmark: str, metric: str) -> float | None:
+        """The paper's figure, in percent, where it has one; figure 4's ends are in table 1."""
+        table = "table1" if self.table == "figure4" else self.table
+        source = _SOURCE.format(table.removeprefix("table"))
+        wanted = (source, read_tables()["tables"][table]["rows"].get(row), benchmark, metric)
+        for figure in paper_results():
+            if (figure.source, figure.method, figure.benchmark, figure.metric) == wanted:
+                return figure.percent
+        return None
+
+    def _curves(self) -> dict[str, dict[float, float]]:
+        """Percent over lambda, by benchmark and metric."""
+        curves: dict[str, dict[float, float]] = {}
+        for evaluation, benchmark, metric in self._figures():
+            for row in self.rows:
+                value = self._value(row, evaluation, benchmark, metric)
+                if value is not None:
+                    curve = curves.setdefault(f"{benchmark}, {metric}", {})
+                    curve[float(self.entry["rows"][row])] = value
+        return curves
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _shell_line(command: Sequence[str]) -> str:
+    """A command as one types it, with python for this interpreter."""
+    program, *arguments = command
+    return shlex.join(["python" if program == sys.executable else program, *arguments])
