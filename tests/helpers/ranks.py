@@ -2,11 +2,10 @@
 
 import atexit
 import gc
-import json
 import multiprocessing
 import os
 import pickle
-import subprocess
+import socket
 import sys
 import traceback
 from functools import cache, partial
@@ -14,29 +13,36 @@ from functools import cache, partial
 import torch
 
 from helpers.paths import ROOT
+from helpers.training import run_options
 
 
 def on_two_ranks(function, tmp_path):
     """What `function(rank)` returns on each of two ranks."""
-    server = _server()
-    # The path, too: test files are found on it, those added since the start included.
-    task = pickle.dumps(partial(_in_group, tmp_path / "init", function))
-    server.send((sys.path, task, tmp_path))
-    error = server.recv()
-    assert not error, error
-    return [torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in (0, 1)]
+    return _fork_two(partial(_in_group, tmp_path / "init", function), tmp_path)
 
 
 def train_on_two_ranks(options, folder):
-    """Steps and final state of each of two ranks."""
-    (folder / "options.json").write_text(json.dumps(options))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [ROOT / "tests/helpers/training.py", folder / "options.json", folder / "rank"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [str(part) for part in command]
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    """Steps and final state of each of two ranks, which find each other as torchrun's do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return _fork_two(partial(_train, options, port), folder)
+
+
+def _fork_two(function, folder):
+    server = _server()
+    # The path, too: test files are found on it, those added since the start included.
+    server.send((sys.path, pickle.dumps(function), folder))
+    error = server.recv()
+    assert not error, error
     return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
+
+
+def _train(options, port, rank):
+    group = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR="127.0.0.1")
+    os.environ.update({key: str(value) for key, value in (group | dict(MASTER_PORT=port)).items()})
+    os.chdir(ROOT)
+    return run_options(options)
 
 
 def _in_group(init_file, function, rank):
@@ -84,3 +90,5 @@ def _serve(line):
 
 def _rank(rank, function, folder):
     torch.save(pickle.loads(function)(rank), folder / f"rank{rank}")
+    # A forked process leaves this out, and then waits for loading workers that nobody ends.
+    atexit._run_exitfuncs()

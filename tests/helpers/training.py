@@ -1,12 +1,8 @@
-"""Training runs of seconds on real videos, through MMEngine's runner.
-
-As a script: python training.py OPTIONS.json OUT, by torchrun on several ranks.
-"""
+"""Training runs of seconds on real videos, through MMEngine's runner."""
 
 import itertools
 import json
 import signal
-import sys
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -150,14 +146,11 @@ def assert_same(first, second):
         assert torch.equal(value, second[key]), key
 
 
-def main():
-    options = json.loads(Path(sys.argv[1]).read_text())
+def run_options(options):
+    """A run in float64 as one of several ranks: its steps and final state."""
+    options = dict(options)
     cfg = make_config(options.pop("shapes"), options.pop("work_dir"), options)
     setup_launcher(cfg, "pytorch")
     steps, state = train(cfg, dtype=torch.float64)
-    torch.save(dict(steps=steps, state=state), f"{sys.argv[2]}{get_rank()}")
     shut_down()
-
-
-if __name__ == "__main__":
-    main()
+    return dict(steps=steps, state=state)
