@@ -30,7 +30,7 @@ def run(*command):
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
-    make_sounding_shapes(folder, num_train=48, num_test=16, num_bad=4, seed=0, workers=2)
+    make_sounding_shapes(folder, num_train=28, num_test=8, num_bad=4, seed=0, workers=2)
     return folder
 
 
@@ -64,10 +64,10 @@ def test_two_ranks_train_and_resume(work_dir):
         for line in path.read_text().splitlines()
     ]
     looks = [step for step in steps if "monitor/visual_R@1" in step]
-    assert [(look["epoch"], look["step"]) for look in looks] == [(2, 12)]
+    assert [(look["epoch"], look["step"]) for look in looks] == [(2, 8)]
     steps = [step for step in steps if step not in looks]
     assert {step["epoch"] for step in steps} == {1, 2}
-    assert max(step["step"] for step in steps) == 12  # 52 videos: 6 steps of 2 x 4, twice
+    assert max(step["step"] for step in steps) == 8  # 32 videos: 4 steps of 2 x 4, twice
     for step in steps:
         assert all(math.isfinite(value) for value in step.values())
         assert {"lr", "data_time", "loss_visual_attention", "top1_audio_to_visual"} <= step.keys()
