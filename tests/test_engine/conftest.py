@@ -1,5 +1,5 @@
 import pytest
-from helpers.training import make_config
+from helpers.training import make_config, train
 
 from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
@@ -18,3 +18,10 @@ def config(shapes):
         return make_config(shapes, work_dir, options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def whole_run(shapes, tmp_path_factory):
+    """Folder, steps and state of a run that nothing stops."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *train(make_config(shapes, folder, {}))

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.training import make_config, train
+from helpers.training import train
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -90,17 +90,17 @@ def test_skipping_gives_up(config, tmp_path, monkeypatch):
         NonFiniteLossHook(action="ignore")
 
 
-def test_log_is_what_mmengine_writes(config, tmp_path):
+def test_log_is_what_mmengine_writes(config, whole_run, tmp_path):
     """Values that were read late are the same, at every interval and in checkpoints."""
+    cfg = config(tmp_path, **{"default_hooks.runtime_info.type": "RuntimeInfoHook"})
+    train(cfg)
     logs = {}
-    for kind in ("RuntimeInfoHook", "DeferredLogHook"):
-        cfg = config(tmp_path / kind, **{"default_hooks.runtime_info.type": kind})
-        train(cfg)
-        lines = next((tmp_path / kind).glob("*/vis_data/scalars.json")).read_text().splitlines()
+    for kind, folder in dict(RuntimeInfoHook=tmp_path, DeferredLogHook=whole_run[0]).items():
+        lines = next(folder.glob("*/vis_data/scalars.json")).read_text().splitlines()
         logs[kind] = [json.loads(line) for line in lines]
         for line in logs[kind]:
             line.pop("time"), line.pop("data_time")
-        history = torch.load(tmp_path / kind / "epoch_1.pth", weights_only=False)["message_hub"]
+        history = torch.load(folder / "epoch_1.pth", weights_only=False)["message_hub"]
         values, _ = history["log_scalars"]["train/loss"].data
         logs[kind].append(values.tolist())
     assert logs["RuntimeInfoHook"] == logs["DeferredLogHook"]
@@ -167,12 +167,6 @@ def test_step_never_waits_for_the_device(config, tmp_path, monkeypatch):
     assert watched == [0, 1, 3, 4]
 
 
-@pytest.fixture(scope="module")
-def whole_run(shapes, tmp_path_factory):
-    """Steps and state of a run that nothing stops."""
-    return train(make_config(shapes, tmp_path_factory.mktemp("whole"), {}))
-
-
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGHUP"])
 def test_asked_to_stop_saves_and_leaves(config, whole_run, tmp_path, monkeypatch, request, name):
     class Ask(Hook):
@@ -183,7 +177,7 @@ def test_asked_to_stop_saves_and_leaves(config, whole_run, tmp_path, monkeypatch
     # Started under nohup, or by a job scheduler, the tests are deaf to SIGHUP, and so is the hook.
     request.addfinalizer(partial(signal.signal, signal.SIGHUP, signal.getsignal(signal.SIGHUP)))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    whole, state = whole_run
+    _, whole, state = whole_run
     cfg = config(tmp_path / "asked", **{"default_hooks.checkpoint.interval_iters": 0})
     numbers = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in numbers]
