@@ -315,3 +315,17 @@ def test_a_process_that_fails_is_told(run):
     log = "work_dirs/reproduce/demo/wo-contrast/output.txt"
     assert f"train ended with 1: see {log}" in done.stdout
     assert "nowhere" in (folder / log).read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("table", "row"), [("table6", "audio-only-one-clip"), ("table3", "within-positives")]
+)
+def test_rows_of_two_clips_at_the_demos_scale(run, table, row):
+    folder, call, _ = run
+    done = call(table, row)
+    assert done.returncode == 0, done.stdout
+    path = folder / f"work_dirs/reproduce/demo/{row}/evaluation_demo/sounding-shapes.json"
+    figures = json.loads(path.read_text())["metrics"]
+    assert ("visual linear probe" in figures) == (row == "within-positives")
+    assert "audio linear probe" in figures
