@@ -24,20 +24,18 @@ import json
 import os
 import re
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cmac_mm.apis.evaluate import Options
-from cmac_mm.utils import end_with_parent, project_folder, read_json, write_text
+from cmac_mm.apis.processes import run_command, tool_command
+from cmac_mm.utils import read_json, write_text
 
 KEYS = {"config", "seeds", "options", "test_options", "rows"}
 
@@ -151,11 +149,11 @@ def execute(run: Run) -> None:
     last = run.folder / f"epoch_{cfg.train_cfg.max_epochs}.pth"
     common = [run.config, "--seed", str(run.seed), "--work-dir", str(run.folder)]
     if not last.is_file():
-        call(run, "train.py", [*common, "--resume", *options])
+        call(run, "train", [*common, "--resume", *options])
     options = ["--cfg-options", *run.options, *run.test_options]
     found = run.folder / "evaluation"
     arguments = [run.config, str(last), "--seed", str(run.seed), "--work-dir", str(found)]
-    call(run, "evaluate.py", [*arguments, *(options if len(options) > 1 else [])])
+    call(run, "evaluate", [*arguments, *(options if len(options) > 1 else [])])
     (path,) = found.glob("*.json")
     result = {**read_json(path), "study": describe(run)}
     write_text(run.result, json.dumps(result, indent=2) + "\n")
@@ -164,24 +162,15 @@ def execute(run: Run) -> None:
 
 
 def call(run: Run, tool: str, arguments: list[str]) -> None:
-    """Run a tool with one thread; what it prints goes to a file.
+    """Run a tool; what it prints goes to a file.
 
     Raises:
         RuntimeError: If it fails.
     """
-    log = run.folder / f"{Path(tool).stem}.txt"
-    with log.open("w") as file:
-        done = subprocess.run(
-            [sys.executable, str(project_folder("tools") / tool), *arguments],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            preexec_fn=partial(end_with_parent, signal.SIGTERM),
-        )
-    if done.returncode:
-        raise RuntimeError(
-            f"{run.row}, seed {run.seed}: {tool} ended with {done.returncode}: {log}"
-        )
+    log = run.folder / f"{tool}.txt"
+    status = run_command(tool_command(tool, arguments), log)
+    if status:
+        raise RuntimeError(f"{run.row}, seed {run.seed}: {tool}.py ended with {status}: {log}")
 
 
 def run_all(runs: list[Run], lanes: int) -> list[str]:
@@ -249,6 +238,7 @@ def spread(values: list[float], sign: str = "") -> str:
 
 def main(args: argparse.Namespace) -> int:
     """Run what is left of the study, and draw its table."""
+    os.environ["OMP_NUM_THREADS"] = "1"  # of what is started
     runs = read_runs(args.folder, args.work_dir)
     unknown = set(args.rows or ()) - {run.row for run in runs}
     if unknown:

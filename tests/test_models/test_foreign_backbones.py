@@ -157,7 +157,7 @@ def test_trains(method, visual, audio):
             assert sample.get(f"{name}_feature").isfinite().all()
             extractor.backbone.load_state_dict(getattr(model, f"{name}_backbone").state_dict())
             data = model.data_preprocessor(clips(rows=(1,)))
-            assert extractor(data["inputs"]).shape == (1, model.channels[name])
+            assert extractor(data["inputs"]).shape == (1, model.head.channels[name])
 
 
 SLOW_FAST = dict(
