@@ -5,7 +5,7 @@
 
 FOLDER/study.yml says what is run:
 
-    config: configs/demo/cmac_sounding-shapes.py
+    config: configs/demo/cmac_sounding-shapes.py      # one of the demo's
     seeds: [0, 1, 2]
     options: [data_root=data/sounding_shapes_hard]    # of every training and evaluation
     test_options: []                                  # of every evaluation
@@ -23,7 +23,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import statistics
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -34,7 +33,8 @@ import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cmac_mm.apis.evaluate import Options
-from cmac_mm.apis.processes import run_command, tool_command
+from cmac_mm.apis.processes import tool_command
+from cmac_mm.apis.steps import Step
 from cmac_mm.utils import read_json, write_text
 
 KEYS = {"config", "seeds", "options", "test_options", "rows"}
@@ -81,6 +81,70 @@ class Run:
     result: Path
     folder: Path
 
+    @property
+    def settings(self) -> dict:
+        """What the result belongs to."""
+        names = ("row", "seed", "config", "options", "test_options")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the result is there.
+
+        Raises:
+            ValueError: If it is that of other options.
+        """
+        if not self.result.is_file():
+            return False
+        stored = read_json(self.result)["study"]
+        if stored != self.settings:
+            raise ValueError(
+                f"{self.result} was made with {stored}, the study has {self.settings}: remove the "
+                "file to run the row again"
+            )
+        return True
+
+    def steps(self) -> tuple[Step, Step]:
+        """Training and evaluation."""
+        cfg = Options(self.config, None, cfg_options=self.options).load_config()
+        last = self.folder / f"epoch_{cfg.train_cfg.max_epochs}.pth"
+        found = self.folder / "evaluation"
+        train, evaluate = (
+            [*arguments, "--seed", str(self.seed), "--work-dir", str(folder)]
+            + (["--cfg-options", *options] if options else [])
+            for arguments, folder, options in (
+                ([self.config, "--resume"], self.folder, self.options),
+                ([self.config, str(last)], found, [*self.options, *self.test_options]),
+            )
+        )
+        name = f"{self.row}, seed {self.seed}"
+        settings = {"config": self.config, "options": self.options, "seed": self.seed}
+        result = found / "sounding-shapes.json"
+        return (
+            Step(f"{name}: train", tool_command("train", train), self.folder, [last], settings),
+            Step(
+                f"{name}: evaluate",
+                tool_command("evaluate", evaluate),
+                found,
+                [result],
+                {**settings, "test_options": self.test_options},
+            ),
+        )
+
+    def execute(self) -> None:
+        """Train, evaluate, and keep the result.
+
+        Raises:
+            RuntimeError: If one of them fails.
+            ValueError: If the work folder holds a run of other options.
+        """
+        steps = self.steps()
+        for step in steps:
+            if not step.is_done and (status := step.run()):
+                raise RuntimeError(f"{step.name} ended with {status}: see {step.output}")
+        result = {**read_json(steps[-1].results[0]), "study": self.settings}
+        write_text(self.result, json.dumps(result, indent=2) + "\n")
+
 
 def read_runs(folder: Path, work_dir: Path) -> list[Run]:
     """All runs of a study, the first seed's first.
@@ -112,67 +176,6 @@ def read_runs(folder: Path, work_dir: Path) -> list[Run]:
     ]
 
 
-def is_done(run: Run) -> bool:
-    """Whether the result is there.
-
-    Raises:
-        ValueError: If it is that of other options.
-    """
-    if not run.result.is_file():
-        return False
-    stored = read_json(run.result)["study"]
-    wanted = describe(run)
-    if stored != wanted:
-        raise ValueError(
-            f"{run.result} was made with {stored}, the study has {wanted}: remove the file to run "
-            "the row again"
-        )
-    return True
-
-
-def describe(run: Run) -> dict:
-    """What a result belongs to."""
-    return {
-        "row": run.row,
-        "seed": run.seed,
-        "config": run.config,
-        "options": run.options,
-        "test_options": run.test_options,
-    }
-
-
-def execute(run: Run) -> None:
-    """Train, evaluate, and keep the result."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    options = ["--cfg-options", *run.options] if run.options else []
-    cfg = Options(run.config, None, cfg_options=run.options).load_config()
-    last = run.folder / f"epoch_{cfg.train_cfg.max_epochs}.pth"
-    common = [run.config, "--seed", str(run.seed), "--work-dir", str(run.folder)]
-    if not last.is_file():
-        call(run, "train", [*common, "--resume", *options])
-    options = ["--cfg-options", *run.options, *run.test_options]
-    found = run.folder / "evaluation"
-    arguments = [run.config, str(last), "--seed", str(run.seed), "--work-dir", str(found)]
-    call(run, "evaluate", [*arguments, *(options if len(options) > 1 else [])])
-    (path,) = found.glob("*.json")
-    result = {**read_json(path), "study": describe(run)}
-    write_text(run.result, json.dumps(result, indent=2) + "\n")
-    for picture in found.glob("*.png"):
-        shutil.copy(picture, run.folder)
-
-
-def call(run: Run, tool: str, arguments: list[str]) -> None:
-    """Run a tool; what it prints goes to a file.
-
-    Raises:
-        RuntimeError: If it fails.
-    """
-    log = run.folder / f"{tool}.txt"
-    status = run_command(tool_command(tool, arguments), log)
-    if status:
-        raise RuntimeError(f"{run.row}, seed {run.seed}: {tool}.py ended with {status}: {log}")
-
-
 def run_all(runs: list[Run], lanes: int) -> list[str]:
     """Execute runs, several at a time; returns what went wrong."""
     failures = []
@@ -182,15 +185,15 @@ def run_all(runs: list[Run], lanes: int) -> list[str]:
         ThreadPoolExecutor(lanes) as pool,
     ):
         bar = progress.add_task("runs", total=len(runs))
-        waiting = {pool.submit(execute, run): run for run in runs}
+        waiting = {pool.submit(run.execute): run for run in runs}
         for future in as_completed(waiting):
             run = waiting[future]
             try:
                 future.result()
-                progress.console.print(f"{run.row}, seed {run.seed}: {run.result}")
-            except RuntimeError as error:
+                progress.console.print(f"{run.row}, seed {run.seed}: {run.result}", soft_wrap=True)
+            except (RuntimeError, ValueError) as error:
                 failures.append(str(error))
-                progress.console.print(str(error))
+                progress.console.print(str(error), soft_wrap=True)
             progress.advance(bar)
     return failures
 
@@ -199,7 +202,7 @@ def format_table(runs: list[Run]) -> str:
     """Means and deviations of the rows in percent, and differences from the first row."""
     found: dict[str, dict[int, dict[str, float]]] = {}
     for run in runs:
-        if is_done(run):
+        if run.is_done:
             found.setdefault(run.row, {})[run.seed] = read_json(run.result)["metrics"]
     if not found:
         return "no results yet\n"
@@ -248,7 +251,7 @@ def main(args: argparse.Namespace) -> int:
         for run in runs
         if run.row in (args.rows or [run.row]) and run.seed in (args.seeds or [run.seed])
     ]
-    left = [] if args.table else [run for run in chosen if not is_done(run)]
+    left = [] if args.table else [run for run in chosen if not run.is_done]
     failures = run_all(left, args.lanes) if left else []
     path = args.folder / "table.md"
     text = format_table(runs)

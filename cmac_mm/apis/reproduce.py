@@ -1,10 +1,8 @@
 """Tables and figures of the CMAC paper: what is run for each row, and what came out."""
 
-import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from ..evaluation import paper_results
 from ..utils import project_folder, read_json, write_text
 from ..visualization import draw_curves
 from .evaluate import KINDS, Options, evaluation_kind
-from .processes import run_command, tool_command
+from .processes import tool_command
+from .steps import Step
 
 SCRATCH = "scratch"
 """The row that is not pretrained."""
@@ -38,53 +37,6 @@ def describe_tables() -> str:
             config = "random weights" if row == SCRATCH else known["trainings"][row]["paper"]
             lines.append(f"    {row:22} {label:24} {config}")
     return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One process: a pretraining or an evaluation.
-
-    Attributes:
-        name (str): ``'train'``, or the evaluation.
-        command (list[str]): Program and arguments.
-        folder (Path): Its work folder.
-        results (list[Path]): The files that are there when it is done.
-        settings (dict): What the results depend on.
-    """
-
-    name: str
-    command: list[str]
-    folder: Path
-    results: list[Path]
-    settings: dict
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the results are there.
-
-        Raises:
-            ValueError: If the folder holds something else.
-        """
-        path = self.folder / "reproduce.json"
-        if path.is_file() and (found := read_json(path)) != self.settings:
-            raise ValueError(
-                f"{path} has {found}, expected {self.settings}: choose another --work-dir, or "
-                "remove that folder"
-            )
-        return all(result.is_file() for result in self.results)
-
-    def run(self) -> None:
-        """Start the process and wait for it.
-
-        Raises:
-            SystemExit: If it fails, with its exit status.
-        """
-        write_text(self.folder / "reproduce.json", json.dumps(self.settings, indent=2) + "\n")
-        output = self.folder / "output.txt"
-        status = run_command(self.command, output)
-        if status:
-            print(f"{self.name} ended with {status}: see {output}", file=sys.stderr)
-            sys.exit(status if status > 0 else 1)
 
 
 class Reproduction:
@@ -141,15 +93,11 @@ class Reproduction:
 
     def steps(self, row: str) -> list[Step]:
         """What is run for a row, in order; nothing for random weights at the demo's scale."""
-        checkpoint = None
-        steps = []
-        if row != SCRATCH:
-            train = self._training(row)
-            checkpoint = str(train.results[0])
-            steps.append(train)
-        elif self.scale == "demo":
+        if row == SCRATCH and self.scale == "demo":
             return []
-        return steps + [self._evaluation(row, name, checkpoint) for name in self.evaluations]
+        train = None if row == SCRATCH else self._training(row)
+        evaluations = [self._evaluation(row, name, train) for name in self.evaluations]
+        return evaluations if train is None else [train, *evaluations]
 
     def commands(self) -> str:
         """The commands that are left, for a shell."""
@@ -168,7 +116,9 @@ class Reproduction:
         for progress, steps in self._progress():
             print(progress, flush=True)
             for step in steps:
-                step.run()
+                if status := step.run():
+                    print(f"{step.name} ended with {status}: see {step.output}", file=sys.stderr)
+                    sys.exit(status if status > 0 else 1)
         text = self.format()
         path = self.folder / f"{self.table}.md"
         write_text(path, text)
@@ -243,11 +193,12 @@ class Reproduction:
             )
         return [f"train_dataloader.batch_size={videos // self.gpus}"]
 
-    def _evaluation(self, row: str, name: str, checkpoint: str | None) -> Step:
+    def _evaluation(self, row: str, name: str, train: Step | None) -> Step:
         evaluation = read_tables()["evaluations"][name]
         config = f"cmac_mm::{evaluation['config']}"
         folder = self._evaluation_folder(row, name)
-        options = self._training(row).settings["options"] if self.scale == "demo" else []
+        checkpoint = str(train.results[0]) if train else None
+        options = train.settings["options"] if train and self.scale == "demo" else []
         arguments = [config, checkpoint or "none"]
         arguments += ["--seed", str(self.seed), "--work-dir", str(folder)]
         # Fine-tuning keeps its batch, which is one GPU's.

@@ -9,8 +9,8 @@ from pathlib import Path
 from helpers.paths import ROOT, TINY, TOOLS
 
 
-def run(*command, cwd, **env):
-    """Run a command on CPU with the tiny model importable; returns its output."""
+def run(*command, cwd, timeout=300, **env):
+    """Run a command on CPU with the tiny model importable; returns exit status and output."""
     paths = [str(ROOT), str(TINY)]
     env = {
         **os.environ,
@@ -27,7 +27,7 @@ def run(*command, cwd, **env):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=timeout,
     )
     return result.returncode, result.stdout
 

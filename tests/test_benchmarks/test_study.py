@@ -84,10 +84,10 @@ def test_runs_what_is_left_and_names_what_fails(tmp_path):
     folder = tmp_path / "small"
     write_study(folder, {**ROWS, "broken": ["model.queue_size=-1"]}, (0,), options)
     status, text = study(folder, "--rows", "plain", "broken")
-    assert status == 1 and "broken, seed 0: train.py ended with 1" in text
+    assert status == 1 and "broken, seed 0: train ended with 1" in text
     assert (
         "queue_size must not be negative"
-        in (folder / "work/small/broken_seed0/train.txt").read_text()
+        in (folder / "work/small/broken_seed0/output.txt").read_text()
     )
     result = read_json(folder / "results/plain_seed0.json")
     assert result["study"]["options"] == options
@@ -95,12 +95,20 @@ def test_runs_what_is_left_and_names_what_fails(tmp_path):
     table = (folder / "table.md").read_text()
     assert "| plain | 1 |" in table and "lambda" not in table
 
-    (folder / "results/plain_seed0.json").unlink()  # evaluated again, and not trained
-    before = (folder / "work/small/plain_seed0/epoch_1.pth").stat().st_mtime_ns
+    work = folder / "work/small/plain_seed0"
+    (work / "evaluation/sounding-shapes.json").unlink()  # as if it had been interrupted there
+    (folder / "results/plain_seed0.json").unlink()
+    before = (work / "epoch_1.pth").stat().st_mtime_ns
     assert study(folder, "--rows", "plain")[0] == 0
-    assert (folder / "work/small/plain_seed0/epoch_1.pth").stat().st_mtime_ns == before
-    again = read_json(folder / "results/plain_seed0.json")
-    assert again["metrics"] == result["metrics"]
+    assert (work / "epoch_1.pth").stat().st_mtime_ns == before  # not trained again
+    assert read_json(folder / "results/plain_seed0.json")["metrics"] == result["metrics"]
+
+    # Other options never go on with what these have left.
+    (folder / "results/plain_seed0.json").unlink()
+    write_study(folder, {"plain": ["model.head.loss_attention.loss_weight=0.5"]}, (0,), options)
+    status, text = study(folder)
+    assert status == 1 and "choose another --work-dir, or remove that folder" in text
+    assert not (folder / "results/plain_seed0.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
 """Tables and figures of the CMAC paper: their commands, and a row that really runs."""
 
 import json
-import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import run as run_command
 from helpers.tools_in_process import load_tool, run_tool
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
@@ -248,19 +247,11 @@ def run(tmp_path_factory):
 
     def call(*args, options=()):
         command = [sys.executable, ROOT / "tools/reproduce.py", *args, "--scale", "demo"]
-        return subprocess.run(
-            [*command, "--cfg-options", *SMALL, *options],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
+        return run_command(*command, "--cfg-options", *SMALL, *options, cwd=folder)
 
-    done = call("table1", "wo-attention", "scratch")
-    assert done.returncode == 0, done.stdout
-    return folder, call, done.stdout
+    status, output = call("table1", "wo-attention", "scratch")
+    assert status == 0, output
+    return folder, call, output
 
 
 def test_a_row_at_the_demos_scale(run):
@@ -290,30 +281,30 @@ def test_what_is_done_is_not_run_again(run):
     out = folder / "work_dirs/reproduce/demo/wo-attention"
     files = [out / "epoch_1.pth", out / "evaluation_demo/sounding-shapes.json"]
     before = [path.stat().st_mtime_ns for path in files]
-    done = call("table1", "wo-attention")
-    assert done.returncode == 0 and "table1 [1/1] wo-attention: done" in done.stdout
+    status, output = call("table1", "wo-attention")
+    assert status == 0 and "table1 [1/1] wo-attention: done" in output
     assert [path.stat().st_mtime_ns for path in files] == before
     # An evaluation that is missing is made from the checkpoint that is there.
     files[1].unlink()
-    done = call("figure4", "wo-attention")
-    assert "figure4 [1/1] wo-attention: demo\n" in done.stdout and files[1].is_file(), done.stdout
+    status, output = call("figure4", "wo-attention")
+    assert "figure4 [1/1] wo-attention: demo\n" in output and files[1].is_file(), output
     assert files[0].stat().st_mtime_ns == before[0]
     assert (out.parent / "figure4.png").is_file()
 
 
 def test_results_of_other_options_are_not_taken(run):
     call = run[1]
-    done = call("table1", "wo-attention", options=["model.head.embed_channels=8"])
-    assert done.returncode == 1
-    assert "reproduce.json has" in done.stdout and "choose another --work-dir" in done.stdout
+    status, output = call("table1", "wo-attention", options=["model.head.embed_channels=8"])
+    assert status == 1
+    assert "step.json has" in output and "choose another --work-dir" in output
 
 
 def test_a_process_that_fails_is_told(run):
     folder, call, _ = run
-    done = call("table1", "wo-contrast", options=["data_root=nowhere"])
-    assert done.returncode == 1
+    status, output = call("table1", "wo-contrast", options=["data_root=nowhere"])
+    assert status == 1
     log = "work_dirs/reproduce/demo/wo-contrast/output.txt"
-    assert f"train ended with 1: see {log}" in done.stdout
+    assert f"train ended with 1: see {log}" in output
     assert "nowhere" in (folder / log).read_text()
 
 
@@ -323,8 +314,8 @@ def test_a_process_that_fails_is_told(run):
 )
 def test_rows_of_two_clips_at_the_demos_scale(run, table, row):
     folder, call, _ = run
-    done = call(table, row)
-    assert done.returncode == 0, done.stdout
+    status, output = call(table, row)
+    assert status == 0, output
     path = folder / f"work_dirs/reproduce/demo/{row}/evaluation_demo/sounding-shapes.json"
     figures = json.loads(path.read_text())["metrics"]
     assert ("visual linear probe" in figures) == (row == "within-positives")

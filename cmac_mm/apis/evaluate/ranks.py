@@ -1,10 +1,10 @@
 """An evaluation as several processes."""
 
-import subprocess
 import sys
 from dataclasses import fields
 
 from ...utils import project_folder
+from ..processes import run_command
 from .options import Options
 
 
@@ -27,6 +27,6 @@ def run_on_ranks(options: Options) -> None:
             continue
         values = value if isinstance(value, (list, tuple)) else [value]
         command += [f"--{field.name.replace('_', '-')}", *(str(v) for v in values if v is not True)]
-    result = subprocess.run(command)
-    if result.returncode:
-        sys.exit(result.returncode)
+    status = run_command(command)
+    if status:
+        sys.exit(status if status > 0 else 1)
