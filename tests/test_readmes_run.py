@@ -3,13 +3,13 @@
 import csv
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import run as run_command
 from helpers.readme_commands import blocks
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
@@ -136,23 +136,14 @@ def write_lists(folder, media_dir):
 def run(block, folder, *left_out):
     """Run a block of a README, but for lines with some words."""
     lines = [line for line in block.splitlines() if not any(word in line for word in left_out)]
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(lines)],
+    status, output = run_command(
+        *("bash", "-e", "-c", "\n".join(lines)),
         cwd=folder,
-        env={
-            **os.environ,
-            "PATH": f"{folder / 'programs'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_NUM_THREADS": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
         timeout=580,
+        PATH=f"{folder / 'programs'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
     )
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
+    assert status == 0, output[-5000:]
+    return output
 
 
 def benchmarks(folder):

@@ -9,7 +9,7 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 
-import cmac_mm.engine.hooks.bad_sample_hook  # noqa: F401
+import cmac_mm  # noqa: F401
 
 
 class MeanBrightness(BaseModel):

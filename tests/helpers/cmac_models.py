@@ -31,7 +31,7 @@ def build(
     model = MODELS.build(
         dict(
             type="CMAC",
-            neck=dict(type="CMACNeck", channels=24, **channels, **(neck or {})),
+            neck=dict(type="CMACNeck", channels=24, **{**channels, **(neck or {})}),
             head=dict(
                 type="CMACHead",
                 filter_channels=24,

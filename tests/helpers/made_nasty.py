@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from operator import methodcaller
 from pathlib import Path
 
 import av
@@ -50,8 +51,11 @@ def _make_good(folder: Path, scratch: Path) -> None:
     small, large = scratch / "small.mp4", scratch / "large.mp4"
     _film(small, 3.0, size=(320, 180), rate=8000, channels=2)
     _film(large, 3.0, size=(480, 270), rate=16000, channels=2, fps=NTSC)
-    default = lambda stream: setattr(stream, "disposition", 1)  # noqa: E731
-    remux(folder / "torchcodec__nasa_13013.mp4", small, large, set_up=default)
+    remux(folder / "torchcodec__nasa_13013.mp4", small, large, set_up=_make_default)
+
+
+def _make_default(stream: av.stream.Stream) -> None:
+    stream.disposition = 1
 
 
 def _make_without_a_track(folder: Path, scratch: Path) -> None:
@@ -68,8 +72,8 @@ def _make_without_a_track(folder: Path, scratch: Path) -> None:
     options = {"bf": "2", "b_strategy": "0", "preset": "veryfast"}
     write_pictures(folder / "decord__unordered.mov", "libx264", _frames(4, (50, 50)), options)
     for angle in (90, 270):
-        turn = lambda stream, angle=angle: stream.set_display_rotation(-angle)  # noqa: E731
         path = folder / f"decord__video_{angle}.mov"
+        turn = methodcaller("set_display_rotation", -angle)
         write_pictures(path, "libx264", _frames(3, (568, 320)), None, turn)
     path = folder / "mmaction2__video_0.mp4"
     write_pictures(path, "libx264", _frames(4, (1638, 409), "yuv444p"))
@@ -227,7 +231,7 @@ def make_nasty2(folder: Path, scratch: Path) -> None:
         write_pictures(folder / name, codec, map(_with_palette, range(20)), {})
     whole = scratch / "numbered.mp4"
     write_numbered(whole, ("libx264", "aac"), 4.0)
-    mirror = lambda stream: stream.set_display_rotation(0, hflip=True)  # noqa: E731
+    mirror = methodcaller("set_display_rotation", 0, hflip=True)
     remux(folder / "p_hflip.mp4", whole, set_up=mirror)
     _film(folder / "ycgco.mp4", 4.0, video_options={"x264-params": "colormatrix=YCgCo"})
     write_pictures(folder / "sar.mpg", "mpeg2video", _frames(5, (720, 576)), {}, _stretch)

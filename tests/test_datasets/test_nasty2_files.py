@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from helpers.brightness import MeanBrightness
 from helpers.nasty_files import EXPECTED
 from mmaction.registry import MODELS
 from mmengine.dataset import Compose
-from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
@@ -157,17 +156,6 @@ def always_refused(path: Path) -> bool:
         except MediaError:
             continue
     return True
-
-
-class MeanBrightness(BaseModel):
-    """The least that a runner can train."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, inputs: dict, data_samples: list, mode: str = "tensor") -> dict:
-        return dict(loss=(self.weight * inputs["imgs"].float().mean()).sum())
 
 
 def test_training_goes_on_and_lists_each_bad_file_once(media_dir, tmp_path):

@@ -481,6 +481,8 @@ def test_refuses_contradictions():
         build(momentum=1.5)
     with pytest.raises(ValueError, match="visual_backbone, an audio_backbone"):
         build(modalities=())
+    with pytest.raises(ValueError, match=r"neck and head .* same channels, got .*16.* and .*32"):
+        build(neck=dict(visual_channels=16))
 
 
 def test_refuses_bad_input():

@@ -4,11 +4,11 @@ import json
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import run as run_command
 from mmaction.registry import MODELS
 
 import cmac_mm
@@ -70,22 +70,9 @@ def folder(tmp_path_factory, media_dir):
 
 def run(folder, *command, options=()):
     options = [*json.loads((folder / "options.json").read_text()), *options]
-    done = subprocess.run(
-        [*map(str, command), "--cfg-options", *options],
-        cwd=folder,
-        env={
-            "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-            "PYTHONPATH": str(ROOT),
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_NUM_THREADS": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    status, output = run_command(*command, "--cfg-options", *options, cwd=folder)
+    assert status == 0, output
+    return output
 
 
 def judge(folder, name, *command, options):

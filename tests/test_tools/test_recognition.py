@@ -1,10 +1,8 @@
 """Fine-tuning and testing on real UCF101 clips with a thin network, as a user runs it."""
 
 import json
-import os
 import pickle
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import cv2
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import run as run_command
 from helpers.tools_in_process import run_tool
 from mmaction.registry import MODELS
 from mmengine.config import DictAction
@@ -96,23 +95,10 @@ def options_of(folder, split):
 
 
 def run(folder, *command, split, options=()):
-    done = subprocess.run(
-        [*map(str, command), "--cfg-options", *options_of(folder, split), *options],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_NUM_THREADS": "1",
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    options = [*options_of(folder, split), *options]
+    status, output = run_command(*command, "--cfg-options", *options, cwd=folder)
+    assert status == 0, output
+    return output
 
 
 def result(folder, name):
