@@ -22,7 +22,7 @@ _HOP = 0.01  # seconds; step in which times of sounding are told
 class _Player:
     """One object that sounds, and what voices are made of.
 
-    Args:
+    Attributes:
         rng (np.random.Generator): Source of chance.
         motion (Motion): The motion that is seen.
         radius (float): Radius of the object in units of the frame's short side.
