@@ -54,7 +54,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["cmac_mm", "cmac_mm.*"]),
-    package_data={"cmac_mm.evaluation": ["*.csv"]},
+    package_data={"cmac_mm.evaluation": ["*.csv"], "cmac_mm.zoo": ["*.yml", "*.pth", "*.md"]},
     install_requires=read_requirements("runtime"),
     extras_require={
         "lite": ["mmcv-lite>=2.0.0rc4,<2.2.0"],

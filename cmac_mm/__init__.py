@@ -15,7 +15,7 @@ compat.apply()
 
 from .utils.config import config_path, load_config  # noqa: E402
 
-_PACKAGES = ("apis", "datasets", "engine", "evaluation", "features", "mining", "models")
+_PACKAGES = ("apis", "datasets", "engine", "evaluation", "features", "mining", "models", "zoo")
 
 __all__ = ["__version__", "config_path", "load_config", *_PACKAGES]
 

@@ -18,7 +18,7 @@ PACKAGE = Path(cmac_mm.__file__).parent
 STOREYS = [
     ("utils",),
     ("datasets", "models"),
-    ("preparation", "features", "mining"),
+    ("preparation", "features", "mining", "zoo"),
     ("evaluation",),
     ("visualization",),
     ("engine",),

@@ -1,7 +1,14 @@
 """Use of trained models from Python."""
 
-from ..models.peers import PEERS, convert_checkpoint
+from ..zoo import PEERS, convert_checkpoint, list_models
 from .encoder_features import encoder_features
 from .inference import inference, init_model
 
-__all__ = ["PEERS", "convert_checkpoint", "encoder_features", "inference", "init_model"]
+__all__ = [
+    "PEERS",
+    "convert_checkpoint",
+    "encoder_features",
+    "inference",
+    "init_model",
+    "list_models",
+]

@@ -3,7 +3,6 @@
 The weights are the peers'; their code is not: which key means what is in the tables below.
 """
 
-import hashlib
 import io
 import re
 from collections import Counter
@@ -14,8 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..models import AudioResNet, AVIDAudioNet, R2Plus1D
 from ..utils import list_mismatches, load_checkpoint, refuse_non_finite, weights_of, write_bytes
-from .backbones import AudioResNet, AVIDAudioNet, R2Plus1D
+from .fetch import file_sha256
 
 _KINETICS = dict(mean=(110.2008, 100.63983, 95.99475), std=(58.14765, 56.46975, 55.332195))
 _IMAGENET = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
@@ -221,7 +221,7 @@ def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
         url=peer.url,
         licence=peer.licence,
         file=path.name,
-        sha256=_sha256(path),
+        sha256=file_sha256(path),
         variant=peer.variant,
         visual_backbone=dict(type="R2Plus1D", variant=peer.variant),
         audio_backbone=peer.audio_backbone,
@@ -236,11 +236,3 @@ def convert_checkpoint(source: str, path: str | Path, out: str | Path) -> dict:
     write_bytes(out, content.getbuffer())
     num_keys = Counter(key.split(".")[0] for key in state)
     return dict(meta, num_keys=dict(num_keys, dropped=dropped))
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
