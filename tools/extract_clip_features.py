@@ -19,6 +19,7 @@ status is 1 then.
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
@@ -97,6 +98,7 @@ from cmac_mm.features import (
     ClipFeatures,
     ClipStream,
     build_encoder,
+    encode_clips,
     find_test_pipeline,
     rescale_features,
     stream_features,
@@ -201,10 +203,12 @@ def write_features(name: str, found: ClipFeatures, stamp: int, args: argparse.Na
     info, path = {**found.info, "stamp": stamp}, feature_path(name, args)
     write_text(info_path(name, args), json.dumps(info) + "\n")
     if args.layout == "csv":
-        rows = rescale_features(found.features, info["times"], info["duration_second"], args.rows)
+        rows = rescale_features(
+            found.features["feature"], info["times"], info["duration_second"], args.rows
+        )
         write_csv(path, rows)
     else:
-        write_npy(path, found.features)
+        write_npy(path, found.features["feature"])
 
 
 def extract(
@@ -238,7 +242,8 @@ def extract(
     with Progress(*columns) as bar:
         task = bar.add_task("", total=len(videos))
         workers = min(args.workers, len(videos))
-        for found in stream_features(encoders, stream, workers, lambda x: bar.advance(task, x)):
+        encode = partial(encode_clips, encoders)
+        for found in stream_features(encode, stream, workers, lambda x: bar.advance(task, x)):
             name = names[found.video]
             if found.problem:
                 failed[name] = found.problem

@@ -15,19 +15,23 @@ from .sliding_windows import (
     ClipStream,
     build_encoder,
     clip_starts,
+    encode_clips,
     find_test_pipeline,
     stream_features,
 )
+from .video_result import VideoResult
 
 __all__ = [
     "ClipFeatures",
     "ClipStream",
     "FeatureFiles",
     "ListLoader",
+    "VideoResult",
     "build_encoder",
     "cached_features",
     "calibrate_batch_norm",
     "clip_starts",
+    "encode_clips",
     "extract_features",
     "extract_to_files",
     "features_by_frame",

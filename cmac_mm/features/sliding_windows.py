@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +16,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from ..datasets import MediaError
+from ..datasets.av_reader import NoStreamError
 from ..datasets.guarded import Guard, ProcessLost
 
 _SOUND_STEPS = ("AVIDSpectrogram", "LogMelSpectrogram", "SpecAugment", "VolumeJitter")
 # For one batch of clips, in seconds; longer is a hanging decoder or storage.
 _TIME_LIMIT = 300.0
 _ROUNDING = 1e-6
+_INPUTS = {"visual": "imgs", "audio": "audio"}
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def clip_starts(total: float, duration: float, stride: float) -> np.ndarray:
@@ -50,6 +53,8 @@ class ClipBatch:
         video (int): Number of the video.
         inputs (dict[str, Tensor]): ``imgs`` (B, 3, T, H, W) uint8, ``audio``
             (B, 1, num_mels, frames).
+        region (tuple[float, ...]): Left, top, width and height of what the network sees of the
+            picture, as fractions of it.
         info (dict): ``duration_second``, ``duration_frame`` and ``fps`` (None where only sound is
             read), ``stride_second``, ``times`` (centre of each of all clips of the video, seconds).
         last (bool): Whether these are the video's last clips.
@@ -59,6 +64,7 @@ class ClipBatch:
     video: int
     inputs: dict[str, Tensor] = field(default_factory=dict)
     info: dict = field(default_factory=dict)
+    region: tuple[float, ...] = _WHOLE
     last: bool = True
     problem: str = ""
 
@@ -78,6 +84,8 @@ class ClipStream(IterableDataset):
         stride (float, optional): From clip to clip, seconds. Defaults to None: ``stride_frames``.
         stride_frames (int, optional): The same, frames of the video's own. Defaults to None.
         batch_size (int): Clips at a time. Defaults to 16.
+        need_all (bool): Refuse videos that lack one of the modalities; otherwise the other is read
+            alone. Defaults to True.
 
     Raises:
         ValueError: If the pipeline lacks one of the transforms, there is not exactly one positive
@@ -92,6 +100,7 @@ class ClipStream(IterableDataset):
         stride: float | None = None,
         stride_frames: int | None = None,
         batch_size: int = 16,
+        need_all: bool = True,
     ) -> None:
         strides = [value for value in (stride, stride_frames) if value is not None]
         if len(strides) != 1 or strides[0] <= 0:
@@ -113,18 +122,12 @@ class ClipStream(IterableDataset):
             visual=clip["duration"], audio=clip.get("audio_duration") or clip["duration"]
         )
         self.durations = {key: durations[key] for key in durations if key in modalities}
-        self._open = TRANSFORMS.build(
-            {
-                **steps["OpenAudioVisual"],
-                "need_video": "visual" in modalities,
-                "need_audio": "audio" in modalities,
-            }
-        )
+        self.need_all = need_all
+        self._opening = steps["OpenAudioVisual"]
         self._steps = [
-            TRANSFORMS.build(step)
+            (step["type"], TRANSFORMS.build(step))
             for step in pipeline
             if step["type"] not in ("OpenAudioVisual", "SampleClips")
-            and _is_for(step["type"], modalities)
         ]
         self._guard = Guard(_TIME_LIMIT) if sys.platform == "linux" else None
 
@@ -151,7 +154,7 @@ class ClipStream(IterableDataset):
     def _read(self, place: tuple[int, int]) -> ClipBatch:
         """Read the clips of a video from a given one on."""
         video, begin = place
-        results = self._open(dict(filename=self.paths[video], sample_idx=video))
+        results, durations = self._open(video)
         media, total = results["media"], results["total_duration"]
         try:
             info = dict(duration_second=total, duration_frame=None, fps=None)
@@ -162,29 +165,50 @@ class ClipStream(IterableDataset):
                 frames = media.video.frames or max(1, round(total * float(rate)))
                 info.update(duration_frame=frames, fps=float(rate))
             stride = self.stride or self.stride_frames / info["fps"]
-            starts = clip_starts(total, max(self.durations.values()), stride)
+            starts = clip_starts(total, max(durations.values()), stride)
             # Picture and sound begin together; where the picture is, is where things happen.
-            centre = min(next(iter(self.durations.values())), total) / 2
+            lengths = [*durations.values()]
+            centre = min(lengths[0], total) / 2
             info.update(stride_second=stride, times=(starts + centre).tolist())
             chosen = starts[begin : begin + self.batch_size].tolist()
-            durations = [*self.durations.values()]
             results.update(
                 clip_start=chosen,
                 audio_start=list(chosen),
-                clip_duration=durations[0],
-                audio_duration=durations[-1],
+                clip_duration=lengths[0],
+                audio_duration=lengths[-1],
             )
-            for step in self._steps:
-                results = step(results)
+            for name, step in self._steps:
+                if _is_for(name, durations):
+                    results = step(results)
         finally:
             media.close()
         inputs = results["inputs"]
         if len(chosen) == 1:
             inputs = {key: value[None] for key, value in inputs.items()}
-        return ClipBatch(video, inputs, info, begin + len(chosen) == len(starts))
+        crop = results["data_samples"].get("crop_quadruple", _WHOLE)
+        region = tuple(np.asarray(crop, np.float64).reshape(-1, 4)[0].tolist())
+        return ClipBatch(video, inputs, info, region, begin + len(chosen) == len(starts))
+
+    def _open(self, video: int) -> tuple[dict, dict[str, float]]:
+        """Open a video; the lengths of its clips tell which modalities are read."""
+        durations = dict(self.durations)
+        while True:
+            opening = TRANSFORMS.build(
+                {
+                    **self._opening,
+                    "need_video": "visual" in durations,
+                    "need_audio": "audio" in durations,
+                }
+            )
+            try:
+                return opening(dict(filename=self.paths[video], sample_idx=video)), durations
+            except NoStreamError as error:
+                if self.need_all or len(durations) == 1:
+                    raise
+                del durations[{"video": "visual"}.get(error.kind, error.kind)]
 
 
-def _is_for(step: str, modalities: Sequence[str]) -> bool:
+def _is_for(step: str, modalities: Collection[str]) -> bool:
     """Whether a step of the pipeline has work to do."""
     if step in ("DecodeAudioVisual", "PackAudioVisual"):
         return True
@@ -197,20 +221,23 @@ class ClipFeatures:
 
     Attributes:
         video (int): Its number.
-        features (np.ndarray | None): (T, C) float32, those of several encoders side by side; None
-            if the video cannot be used.
+        features (dict[str, np.ndarray]): By name, (T, ...) each; empty if the video cannot be used.
         info (dict): As :class:`ClipBatch` has it.
+        modalities (list[str]): What was read: ``'visual'``, ``'audio'`` or both.
+        region (tuple[float, ...]): As :class:`ClipBatch` has it.
         problem (str): Why the video cannot be used; empty: it can.
     """
 
     video: int
-    features: np.ndarray | None = None
+    features: dict[str, np.ndarray] = field(default_factory=dict)
     info: dict = field(default_factory=dict)
+    modalities: list[str] = field(default_factory=list)
+    region: tuple[float, ...] = _WHOLE
     problem: str = ""
 
 
 def stream_features(
-    encoders: Mapping[str, BaseModel],
+    encode: Callable[[dict[str, Tensor]], dict[str, np.ndarray]],
     stream: ClipStream,
     num_workers: int = 0,
     progress: Callable[[float], None] | None = None,
@@ -218,8 +245,8 @@ def stream_features(
     """Features of all videos of a stream, in the order in which they end.
 
     Args:
-        encoders (Mapping[str, BaseModel]): :class:`FeatureExtractor` by modality, in the order in
-            which their features are put side by side; on their device, in eval mode.
+        encode (Callable): Makes of the inputs of B clips what is kept of them, by name, (B, ...)
+            each.
         stream (ClipStream): The clips.
         num_workers (int): Processes that decode. Defaults to 0: this one.
         progress (Callable, optional): Called with what part of a video (0 to 1) is newly done.
@@ -229,14 +256,14 @@ def stream_features(
         ClipFeatures: One a video.
     """
     loader = DataLoader(stream, batch_size=None, num_workers=num_workers)
-    parts: dict[int, list[np.ndarray]] = {}
+    parts: dict[int, list[dict[str, np.ndarray]]] = {}
     shares: dict[int, float] = {}
     for batch in loader:
         mine = parts.setdefault(batch.video, [])
         share = 1 - shares.get(batch.video, 0.0)
         if not batch.problem:
-            mine.append(_encode(encoders, batch.inputs))
-            share = len(mine[-1]) / len(batch.info["times"])
+            mine.append(encode(batch.inputs))
+            share = len(next(iter(batch.inputs.values()))) / len(batch.info["times"])
             shares[batch.video] = shares.get(batch.video, 0.0) + share
         if progress is not None:
             progress(share)
@@ -246,20 +273,33 @@ def stream_features(
         if batch.problem:
             yield ClipFeatures(batch.video, problem=batch.problem)
             continue
-        features = np.concatenate(mine)
-        if np.isfinite(features).all():
-            yield ClipFeatures(batch.video, features, batch.info)
+        features = {key: np.concatenate([part[key] for part in mine]) for key in mine[0]}
+        if all(np.isfinite(values).all() for values in features.values()):
+            modalities = [name for name, key in _INPUTS.items() if key in batch.inputs]
+            yield ClipFeatures(batch.video, features, batch.info, modalities, batch.region)
         else:
             yield ClipFeatures(batch.video, problem="its features are not finite")
 
 
-def _encode(encoders: Mapping[str, BaseModel], inputs: dict[str, Tensor]) -> np.ndarray:
+def encode_clips(
+    encoders: Mapping[str, BaseModel], inputs: dict[str, Tensor]
+) -> dict[str, np.ndarray]:
+    """Run encoders over clips.
+
+    Args:
+        encoders (Mapping[str, BaseModel]): :class:`FeatureExtractor` by modality, on their device,
+            in eval mode.
+        inputs (dict[str, Tensor]): The clips.
+
+    Returns:
+        dict[str, np.ndarray]: ``feature`` (B, C) float32, those of several encoders side by side.
+    """
     found = []
     with torch.no_grad():
         for encoder in encoders.values():
             data = encoder.data_preprocessor(dict(inputs=inputs), False)
             found.append(encoder(data["inputs"], mode="tensor").cpu())
-    return torch.cat(found, dim=1).numpy()
+    return dict(feature=torch.cat(found, dim=1).numpy())
 
 
 def build_encoder(

@@ -16,7 +16,8 @@ class EncoderModel(BaseModel):
     """A model of one or two encoders.
 
     Subclasses set ``modalities`` and implement ``extract`` and ``predict``, and ``loss`` if they
-    are trained.
+    are trained. :meth:`forward` wants the inputs of all modalities; ``predict``, where it is called
+    itself, does with those that are there, as a video may have no sound.
 
     Args:
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
@@ -74,13 +75,16 @@ class EncoderModel(BaseModel):
             inputs (Mapping[str, Tensor]): See :meth:`forward`.
 
         Returns:
-            tuple[dict[str, Tensor], int]: For each modality the clips `(B * N, ...)`; and N.
+            tuple[dict[str, Tensor], int]: For each modality that is there the clips
+            `(B * N, ...)`; and N.
 
         Raises:
             ValueError: If an input has other axes, or the modalities differ in N.
         """
         clips, counts = {}, {}
         for name in self.modalities:
+            if _INPUT_KEYS[name] not in inputs:
+                continue
             x = inputs[_INPUT_KEYS[name]]
             num_axes = _NUM_AXES[name]
             if x.ndim not in (num_axes, num_axes + 1):
@@ -93,7 +97,7 @@ class EncoderModel(BaseModel):
             clips[name] = x.flatten(0, 1) if with_clips else x
         if len(set(counts.values())) != 1:
             raise ValueError(f"video and audio differ in their number of clips: {counts}")
-        return clips, counts[name]
+        return clips, next(iter(counts.values()))
 
 
 def average_clips(vectors: Tensor, num_clips: int, normalize: bool = False) -> Tensor:

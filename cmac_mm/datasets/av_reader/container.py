@@ -73,6 +73,22 @@ class MediaError(ValueError):
         return f"{self.filename}: {self.reason}"
 
 
+class NoStreamError(MediaError):
+    """A file without picture, or without sound.
+
+    Args:
+        filename (str): The file.
+        kind (str): What it lacks, ``'video'`` or ``'audio'``.
+    """
+
+    def __init__(self, filename: str, kind: str) -> None:
+        super().__init__(filename, f"no {kind} stream")
+        self.kind = kind
+
+    def __reduce__(self) -> tuple:
+        return NoStreamError, (self.filename, self.kind)
+
+
 class MediaFile:
     """One open file, the streams to use, and the clock that picture and sound share.
 
@@ -339,7 +355,7 @@ class MediaFile:
             # The cover of a song is no video.
             stream = None
         if stream is None:
-            raise self.error(f"no {kind} stream")
+            raise NoStreamError(self.filename, kind)
         if stream.codec_context is None:
             raise self.error(f"the {kind} codec is not supported")
         # Loading runs one worker process a core; more threads would only fight for it.

@@ -88,6 +88,7 @@ class AVIDHead(BaseModule):
         return {
             name: F.normalize(projection(maps[name].flatten(2).amax(dim=2)).float(), dim=1)
             for name, projection in self.projections.items()
+            if name in maps
         }
 
     def loss(

@@ -135,7 +135,9 @@ class CMACHead(BaseModule):
 
     def predict_attention(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
         """Attention that each feature map `(B, C, *S)` predicts in its own modality `(B, *S)`."""
-        return {name: saliency(maps[name]) for name, saliency in self.saliency.items()}
+        return {
+            name: saliency(maps[name]) for name, saliency in self.saliency.items() if name in maps
+        }
 
     def loss(
         self,

@@ -130,7 +130,8 @@ class DeepClustering(ListBound, AudioVisualModel):
 
     def _features(self, clips: dict[str, Tensor]) -> dict[str, Tensor]:
         """Pooled features `(B, C)` of each encoder."""
-        maps = self._encode({name: clips[name.removesuffix("_2")] for name in self.encoders})
+        inputs = {name: clips.get(name.removesuffix("_2")) for name in self.encoders}
+        maps = self._encode({name: x for name, x in inputs.items() if x is not None})
         return {name: global_average_pool(x) for name, x in maps.items()}
 
     def loss(
