@@ -109,7 +109,8 @@ def test_is_what_its_name_says(name):
         assert cfg.auto_scale_lr.base_batch_size == batch * accumulated
     for dataset in inner_datasets(loader.dataset):
         steps = {step.type: step for step in dataset.pipeline}
-        sample, decode = steps["SampleClips"], steps.get("DecodeAudioVisual")
+        sample = steps["SampleClips"]
+        decode = steps.get("DecodeAudioVisual") or steps.get("StillClip")
         if parts.endswith("s"):
             number, _, seconds = parts[:-1].rpartition("x")
             assert sample.get("audio_duration", sample.duration) == float(seconds)

@@ -6,6 +6,7 @@ The config says what is done (`evaluation` in it; folders of configs/):
     audio           classifiers on frozen features of recordings, fold by fold; or fine-tuning
     recognition     fine-tuning and test on every split
     linear_probe    probes on all stages of a frozen encoder
+    localisation    does attention over the picture lie on what sounds?
     demo            table and pictures of the built-in set, beside the same network untrained
 
 Results are printed, and written to WORK_DIR, where tools/report.py finds them. Run it again after

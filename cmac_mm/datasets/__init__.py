@@ -3,6 +3,7 @@
 from .audio_clip_dataset import AudioClipDataset
 from .audio_visual_dataset import AudioVisualDataset
 from .av_reader import MediaError, MediaFile
+from .localisation import LocalisationDataset
 from .retrieval_dataset import RetrievalDataset
 from .samplers import ClusterBalancedSampler, ResumableSampler
 from .transforms import (
@@ -16,6 +17,7 @@ from .transforms import (
     PerClip,
     SampleClips,
     SpecAugment,
+    StillClip,
     VolumeJitter,
 )
 
@@ -27,6 +29,7 @@ __all__ = [
     "CropAudio",
     "DecodeAudioVisual",
     "LoadAudio",
+    "LocalisationDataset",
     "LogMelSpectrogram",
     "MediaError",
     "MediaFile",
@@ -37,5 +40,6 @@ __all__ = [
     "RetrievalDataset",
     "SampleClips",
     "SpecAugment",
+    "StillClip",
     "VolumeJitter",
 ]

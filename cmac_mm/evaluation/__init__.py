@@ -1,6 +1,12 @@
 """Evaluation of representations; importing this registers the metrics."""
 
-from .metrics import ClassRetrieval, CrossModalRetrieval, MultiStageAccuracy, VideoAccuracy
+from .metrics import (
+    ClassRetrieval,
+    CrossModalRetrieval,
+    LocalisationMetric,
+    MultiStageAccuracy,
+    VideoAccuracy,
+)
 from .report import Cell, PaperResult, Report, build_report, format_markdown, paper_results
 from .results import load_results, save_result
 from .sound_folds import FoldResult, FoldsResult, classify_folds
@@ -11,6 +17,7 @@ __all__ = [
     "CrossModalRetrieval",
     "FoldResult",
     "FoldsResult",
+    "LocalisationMetric",
     "MultiStageAccuracy",
     "PaperResult",
     "Report",

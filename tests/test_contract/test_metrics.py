@@ -20,6 +20,14 @@ def features(row, size=8):
 SAMPLES = {
     "ClassRetrieval": lambda row, size: dict(features(row, size), in_gallery=row % 2),
     "CrossModalRetrieval": features,
+    "LocalisationMetric": lambda row, size: dict(
+        {
+            f"{kind}_visual_attention": features(row, 32)["visual_feature"].view(1, 2, 4, 4)
+            for kind in ("guided", "predicted")[: 1 + size // 8]
+        },
+        boxes=[[[0.0, 0.0, 0.5, 0.5]]],
+        consensus=1,
+    ),
     "MultiStageAccuracy": lambda row, size: dict(
         block_scores=torch.rand(size, 2, 5, generator=torch.Generator().manual_seed(row))
     ),

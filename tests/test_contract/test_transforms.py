@@ -4,6 +4,7 @@ import copy
 import random
 import re
 
+import cv2
 import numpy as np
 import pytest
 import soundfile
@@ -32,6 +33,7 @@ PIPELINES = {
         dict(type="LoadAudio"),
         CLIPS,
         dict(type="CropAudio"),
+        dict(type="StillClip", clip_len=3),
         dict(type="AVIDSpectrogram"),
         dict(type="PackAudioVisual"),
     ],
@@ -53,7 +55,12 @@ def files(tmp_path_factory):
     make_sounding_shapes(folder, num_train=1, num_test=0, num_bad=0, workers=1)
     sound = np.random.default_rng(0).uniform(-0.5, 0.5, 24_000)
     soundfile.write(folder / "sound.wav", sound, 24_000)
-    return {"video": folder / "videos/train/000000.mp4", "sound": folder / "sound.wav"}
+    cv2.imwrite(str(folder / "still.png"), np.full((32, 48, 3), 200, np.uint8))
+    return {
+        "video": folder / "videos/train/000000.mp4",
+        "sound": folder / "sound.wav",
+        "still": folder / "still.png",
+    }
 
 
 def run(files, name, seed=0, **changes):
@@ -61,6 +68,7 @@ def run(files, name, seed=0, **changes):
     kind, place = STEPS[name]
     # "mine" is of nobody's business
     results = dict(filename=str(files[kind]), sample_idx=7, label=3, mine=["a", {"b": 1}])
+    results["picture"] = str(files["still"])
     np.random.seed(seed)
     random.seed(seed)
     for step in PIPELINES[kind][:place]:
@@ -140,6 +148,7 @@ BAD = {  # what comes before, and what is said of it; None removes a key
     "LogMelSpectrogram": (dict(sample_rate=8000), "24000 Hz.*8000 Hz"),
     "SpecAugment": (dict(audios=None), "audios"),
     "CropAudio": (dict(sound=None), "sound"),
+    "StillClip": (dict(picture="nowhere.jpg"), "nowhere.jpg"),
     "AVIDSpectrogram": (dict(sample_rate=8000), "24000 Hz.*8000 Hz"),
     "PackAudioVisual": (dict(imgs=None, audios=None), "neither 'imgs' nor 'audios'"),
 }

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -253,6 +254,22 @@ def test_predict():
             torch.testing.assert_close(single[i].get(key), F.normalize(hidden, dim=1)[0])
             both = (single[i].get(key) + single[2 - i].get(key)) / 2
             torch.testing.assert_close(double[i].get(key), F.normalize(both, dim=0))
+
+
+def test_class_activation_is_each_position_against_the_other_modality():
+    model = build().eval()
+    inputs, samples = make_batch([1, 2, 3])
+    maps = model(inputs)
+    for i, sample in enumerate(model(inputs, samples, mode="predict")):
+        for name, other in (("visual", "audio"), ("audio", "visual")):
+            (activation,) = sample.get(f"guided_{name}_attention")
+            feature_map = maps[f"{name}_map"][i]
+            assert activation.shape == feature_map.shape[1:]
+            for place in np.ndindex(*activation.shape):
+                position = feature_map[(slice(None), *place)]
+                embedding = F.normalize(model.head.projections[name](position[None])[0], dim=0)
+                cosine = embedding @ sample.get(f"{other}_embedding")
+                torch.testing.assert_close(activation[place], (1 + cosine) / 2)
 
 
 def test_checkpoint_brings_banks_positives_and_z():

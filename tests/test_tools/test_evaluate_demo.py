@@ -50,7 +50,7 @@ def test_table_result_and_sheet(folder):
     assert (result["benchmark"], result["protocol"]) == ("sounding-shapes", "16 test videos")
     assert (result["checkpoint"], result["seed"]) == ("epoch_1.pth", 0)
     assert 18 <= result["num_gallery"] <= 24  # a replaced file may be drawn twice
-    assert len(result["metrics"]) == 10
+    assert len(result["metrics"]) == 14
     for part in ("metrics", "chance", "untrained"):
         assert result[part].keys() == result["metrics"].keys()
         assert all(0 <= value <= 1 for value in result[part].values())

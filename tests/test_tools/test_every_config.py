@@ -1,7 +1,10 @@
 """tools/test.py with every config: it runs its test part, or says what to use instead."""
 
+import json
 import shutil
 
+import cv2
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -68,6 +71,12 @@ def data(tmp_path_factory):
     generator = torch.Generator().manual_seed(0)
     for path in sounds:
         soundfile.write(path, torch.rand(66150, generator=generator).numpy() - 0.5, 22050)
+    for video in videos:
+        shutil.copy(sounds[0], folder / f"{video.stem}.wav")
+        cv2.imwrite(str(folder / f"{video.stem}.jpg"), np.full((90, 120, 3), 99, np.uint8))
+    entries = [dict(file=video.stem, bbox=[[0.2, 0.2, 0.8, 0.9]]) for video in videos]
+    (folder / "vggss.json").write_text(json.dumps(entries))
+    (folder / "names.csv").write_text("".join(f"{video.stem}\n" for video in videos))
     for name, files in (("videos", videos), ("sounds", sounds)):
         lines = [f"{path} {label}\n" for label, path in enumerate(files)]
         (folder / f"{name}.txt").write_text("".join(lines))
@@ -87,8 +96,13 @@ def shrink(loader, data):
     if loader.dataset.type == "RetrievalDataset":
         datasets = [loader.dataset.gallery, loader.dataset.query]
     for dataset in datasets:
-        kind = "sounds" if dataset.type == "AudioClipDataset" else "videos"
-        dataset.update(ann_file=str(data / f"{kind}.txt"), data_prefix={})
+        if dataset.type == "LocalisationDataset":
+            dataset.update(ann_file=str(data / "names.csv"), boxes=str(data / "vggss.json"))
+            folder = data / "videos/test" if "video" in dataset.data_prefix else data
+            dataset.data_prefix = dict.fromkeys(dataset.data_prefix, str(folder))
+        else:
+            kind = "sounds" if dataset.type == "AudioClipDataset" else "videos"
+            dataset.update(ann_file=str(data / f"{kind}.txt"), data_prefix={})
         for step in dataset.pipeline:
             if step.type == "SampleClips":
                 step.num_clips = 1

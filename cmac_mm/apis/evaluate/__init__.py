@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from . import demo, finetune, retrieval, sound_classification
+from . import demo, finetune, localisation, retrieval, sound_classification
 from .options import Options
 from .ranks import run_on_ranks
 
@@ -13,6 +13,7 @@ _FEATURES = {"encoder_prefix", "cache_dir", "by_content", "gpus", "launcher"}
 KINDS = {
     "demo": (demo.run, set()),
     "finetune": (finetune.run, {"encoder_prefix", "splits", "gpus"}),
+    "localisation": (localisation.run, set()),
     "retrieval": (retrieval.run, _FEATURES),
     "sound_classification": (sound_classification.run, _FEATURES),
 }

@@ -10,11 +10,17 @@ from torch import Tensor
 
 from ...evaluation.functional import (
     band_hit,
+    box_region,
     boxes_in_crop,
+    centre_maps,
     chance_recall,
+    consensus_iou,
     filter_frequencies,
     linear_probe,
+    localisation_scores,
     pointing_game,
+    predicted_region,
+    random_maps,
     recall_at_k,
 )
 
@@ -24,6 +30,7 @@ ATTENTION_ROWS = {
     "guided_audio_attention": "band hit, guided audio attention",
     "predicted_audio_attention": "band hit, predicted audio attention",
 }
+_LOCALISATION = {"mean_cIoU": "mean cIoU", "AUC": "AUC of cIoU"}
 _KS = (1, 5)
 Results = dict[str, dict[str, Tensor]]  # by network, by field
 Table = dict[str, dict[str, float]]  # by row, by column
@@ -90,7 +97,7 @@ def score_features(gallery: Results, test: Results) -> Table:
 def score_attention(
     cfg: Config, test: Results, metas: Sequence[dict], truths: Sequence[dict]
 ) -> tuple[Table, list[str]]:
-    """Pointing game and band hits; also what one must know to read them."""
+    """Pointing game, band hits, cIoU of visual attention; also what one must know to read them."""
     table: Table = {}
     notes = []
     samples = zip(metas, truths, strict=True)
@@ -121,7 +128,54 @@ def score_attention(
                 f"{trained.skipped} skipped (object outside the crop)"
             )
         notes.append(f"{note}.")
+    localisation, more = _score_localisation(cfg, test, boxes)
+    return {**table, **localisation}, notes + more
+
+
+def _score_localisation(cfg: Config, test: Results, boxes: Tensor) -> tuple[Table, list[str]]:
+    """The cIoU of visual attention with boxes (N, T, 4), as on VGG-SS."""
+    table: Table = {}
+    notes = []
+    size = _pipeline_step(cfg, "DecodeAudioVisual").short_side
+    for kind in ("guided", "predicted"):
+        key = f"{kind}_visual_attention"
+        maps = {name: fields[key].flatten(0, 1) for name, fields in test.items() if key in fields}
+        if not maps:
+            continue
+        trained = maps["trained"]
+        truths = _step_regions(boxes, trained.shape[1], size)
+        seen = truths.any(dim=(1, 2))
+        columns = {"chance": random_maps(trained.flatten(0, 1)), **maps}
+        columns["centre"] = centre_maps(trained.flatten(0, 1))
+        scores = {}
+        for name, attention in columns.items():
+            regions = predicted_region(attention.flatten(0, -3)[seen], size)
+            scores[name] = localisation_scores(consensus_iou(regions, truths[seen]))
+        centre = scores.pop("centre")
+        for score, title in _LOCALISATION.items():
+            table[f"{title}, {kind} visual attention"] = {
+                name: values[score] for name, values in scores.items()
+            }
+        if notes:
+            continue
+        area = truths[seen].double().mean(dim=(1, 2))
+        # The predicted half holds the object, or is within it.
+        best = localisation_scores(torch.minimum(2 * area, 0.5 / area))
+        notes.append(
+            f"cIoU: the predicted half of the picture against objects of {area.mean():.1%} of it, "
+            f"so that the best map would have a mean of {best['mean_cIoU']:.1%} and an AUC of "
+            f"{best['AUC']:.1%}, and {best['cIoU']:.1%} of the maps could reach 0.5, the field's "
+            f"headline; the middle of the picture: {centre['mean_cIoU']:.1%} and "
+            f"{centre['AUC']:.1%}. Chance: random maps."
+        )
     return table, notes
+
+
+def _step_regions(boxes: Tensor, num_steps: int, size: int) -> Tensor:
+    """Where the object is during each time step of a map, (N * num_steps, size, size)."""
+    step = torch.arange(boxes.shape[1]) * num_steps // boxes.shape[1]
+    regions = [box_region(boxes[:, step == number], size) for number in range(num_steps)]
+    return torch.stack(regions, dim=1).flatten(0, 1)
 
 
 def format_table(table: Table, notes: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from .formatting import PackAudioVisual
 from .loading import DecodeAudioVisual, OpenAudioVisual
 from .per_clip import PerClip
 from .sampling import SampleClips
+from .still import StillClip
 
 __all__ = [
     "AVIDSpectrogram",
@@ -19,5 +20,6 @@ __all__ = [
     "PerClip",
     "SampleClips",
     "SpecAugment",
+    "StillClip",
     "VolumeJitter",
 ]

@@ -19,6 +19,8 @@ META_KEYS = (
     "img_shape",
     "crop_quadruple",
     "flip",
+    "boxes",
+    "consensus",
     "sample_seed",
     "global_batch_size",
     "batch_seed",
@@ -58,8 +60,8 @@ class PackAudioVisual(BaseTransform):
     Args:
         meta_keys (Sequence[str]): Keys of the results to keep as meta information, where present.
             Defaults to ``META_KEYS``: the sample's row and file, the spans of its clips in
-            seconds, how its pictures were scaled, cropped and flipped, and what the sampler said
-            of it.
+            seconds, how its pictures were scaled, cropped and flipped, the boxes of what sounds,
+            and what the sampler said of it.
 
     Raises:
         ValueError: There are neither pictures nor sound, the pictures are not full clips, or there

@@ -19,6 +19,15 @@ from .class_retrieval import class_retrieval, identical_files
 from .clustering_quality import ClusterPurity, normalized_mutual_information, purity_table
 from .cross_modal_retrieval import cross_modal_retrieval
 from .linear_probe import ProbeResult, linear_probe
+from .localisation import (
+    box_region,
+    centre_maps,
+    consensus_iou,
+    consensus_map,
+    localisation_scores,
+    predicted_region,
+    random_maps,
+)
 from .retrieval import chance_recall, instance_recall, nearest_neighbours, recall_at_k
 from .sound_classifiers import LinearClassifier, SVMClassifier
 
@@ -29,14 +38,19 @@ __all__ = [
     "ProbeResult",
     "SVMClassifier",
     "band_hit",
+    "box_region",
     "boxes_in_crop",
+    "centre_maps",
     "chance_recall",
     "class_retrieval",
+    "consensus_iou",
+    "consensus_map",
     "cross_modal_retrieval",
     "filter_frequencies",
     "identical_files",
     "instance_recall",
     "linear_probe",
+    "localisation_scores",
     "mean_dot_product",
     "nearest_neighbours",
     "neighbour_agreement",
@@ -44,7 +58,9 @@ __all__ = [
     "pair_similarities",
     "pointing_game",
     "positive_precision",
+    "predicted_region",
     "purity_table",
+    "random_maps",
     "recall_at_k",
     "rejected_negatives",
     "sample_rows",

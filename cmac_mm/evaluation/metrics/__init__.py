@@ -2,7 +2,14 @@
 
 from .class_retrieval import ClassRetrieval
 from .cross_modal_retrieval import CrossModalRetrieval
+from .localisation_metric import LocalisationMetric
 from .multi_stage_accuracy import MultiStageAccuracy
 from .video_accuracy import VideoAccuracy
 
-__all__ = ["ClassRetrieval", "CrossModalRetrieval", "MultiStageAccuracy", "VideoAccuracy"]
+__all__ = [
+    "ClassRetrieval",
+    "CrossModalRetrieval",
+    "LocalisationMetric",
+    "MultiStageAccuracy",
+    "VideoAccuracy",
+]

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...utils.dist import RankBatch
+from ..necks.pyramid_correlation import correlation_response
 from .projection import ProjectionHead
 
 _OTHER = {"visual": "audio", "audio": "visual"}
@@ -90,6 +91,34 @@ class AVIDHead(BaseModule):
             for name, projection in self.projections.items()
             if name in maps
         }
+
+    def class_activation(
+        self, maps: dict[str, Tensor], embeddings: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Where one modality answers to the other: class activation, the other one being the class.
+
+        The projection is applied at each position, as if the clip were that position alone, and
+        compared with the other modality's embedding. AVID is not trained for this: it is the
+        baseline of methods whose attention is.
+
+        Args:
+            maps (dict[str, Tensor]): Feature maps `(B, C, T, H, W)` and `(B, C, F, T)`.
+            embeddings (dict[str, Tensor]): What :meth:`embed` gives for them.
+
+        Returns:
+            dict[str, Tensor]: (1 + cosine) / 2, `(B, T, H, W)` and `(B, F, T)`, float32; nothing
+            for clips of one modality.
+        """
+        activations = {}
+        if len(embeddings) < 2:
+            return activations
+        for name, projection in self.projections.items():
+            x = maps[name]
+            positions = projection(x.flatten(2).transpose(1, 2).flatten(0, 1)).float()
+            projected = positions.unflatten(0, (len(x), -1)).transpose(1, 2)
+            response = correlation_response(embeddings[_OTHER[name]], projected)
+            activations[name] = response.unflatten(1, x.shape[2:])
+        return activations
 
     def loss(
         self,

@@ -119,20 +119,25 @@ class AVID(ListBound, AudioVisualModel):
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
     ) -> list[ActionDataSample]:
-        """Features and embeddings.
+        """Features, embeddings and class activation.
 
         Returns:
             list[ActionDataSample]: The data samples with, for each modality: ``visual_feature``
             `(C,)`, globally average-pooled as with the other methods, averaged over clips;
-            ``visual_embedding`` `(D,)`, averaged over clips and normalised again.
+            ``visual_embedding`` `(D,)`, averaged over clips and normalised again;
+            ``guided_visual_attention`` `(N, T, H, W)`, for sound `(N, F, T)`, N the number of
+            clips: :meth:`AVIDHead.class_activation`.
         """
         clips, num_clips = self.split_clips(inputs)
         maps = self._encode(clips)
         fields = {}
         for name, x in maps.items():
             fields[f"{name}_feature"] = average_clips(global_average_pool(x), num_clips)
-        for name, x in self.head.embed(maps).items():
+        embeddings = self.head.embed(maps)
+        for name, x in embeddings.items():
             fields[f"{name}_embedding"] = average_clips(x, num_clips, normalize=True)
+        for name, x in self.head.class_activation(maps, embeddings).items():
+            fields[f"guided_{name}_attention"] = x.unflatten(0, (-1, num_clips))
         return add_fields(data_samples, fields)
 
 

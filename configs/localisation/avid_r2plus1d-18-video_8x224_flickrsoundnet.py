@@ -1,0 +1,9 @@
+# Flickr-SoundNet, its videos, with AVID's class activation. See README.md.
+_base_ = [
+    "../_base_/models/avid_r2plus1d-18.py",
+    "../_base_/recipes/localisation_avid-8x224.py",
+    "../_base_/lists/flickrsoundnet.py",
+]
+
+test_dataloader = dict(dataset=dict(**_base_.videos, pipeline=_base_.video_pipeline))
+evaluation = dict(type="localisation", benchmark=_base_.benchmark, protocol="video")
