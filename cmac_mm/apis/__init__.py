@@ -1,15 +1,18 @@
 """Use of trained models from Python."""
 
-from ..zoo import PEERS, convert_checkpoint, list_models
+from ..zoo import FORMATS, convert_checkpoint, list_models
 from .encoder_features import encoder_features
 from .inference import inference, init_model
 from .inferencer import AudioVisualInferencer
+from .released import ModelInfo, get_model
 
 __all__ = [
-    "PEERS",
+    "FORMATS",
     "AudioVisualInferencer",
+    "ModelInfo",
     "convert_checkpoint",
     "encoder_features",
+    "get_model",
     "inference",
     "init_model",
     "list_models",

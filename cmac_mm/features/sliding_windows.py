@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from ..datasets import MediaError
 from ..datasets.av_reader import NoStreamError
 from ..datasets.guarded import Guard, ProcessLost
+from ..datasets.pipelines import is_for
+from ..models.feature_extractor import extractor_config
 
-_SOUND_STEPS = ("AVIDSpectrogram", "LogMelSpectrogram", "SpecAugment", "VolumeJitter")
 # For one batch of clips, in seconds; longer is a hanging decoder or storage.
 _TIME_LIMIT = 300.0
 _ROUNDING = 1e-6
@@ -178,7 +179,7 @@ class ClipStream(IterableDataset):
                 audio_duration=lengths[-1],
             )
             for name, step in self._steps:
-                if _is_for(name, durations):
+                if is_for(name, durations):
                     results = step(results)
         finally:
             media.close()
@@ -206,13 +207,6 @@ class ClipStream(IterableDataset):
                 if self.need_all or len(durations) == 1:
                     raise
                 del durations[{"video": "visual"}.get(error.kind, error.kind)]
-
-
-def _is_for(step: str, modalities: Collection[str]) -> bool:
-    """Whether a step of the pipeline has work to do."""
-    if step in ("DecodeAudioVisual", "PackAudioVisual"):
-        return True
-    return ("audio" if step in _SOUND_STEPS else "visual") in modalities
 
 
 @dataclass
@@ -321,24 +315,7 @@ def build_encoder(
         ValueError: If the config has no such encoder.
         RuntimeError: If the weights do not match.
     """
-    model = cfg.model
-    backbone = model.get(f"{modality}_backbone")
-    if backbone is None and model.get("modality", "visual") == modality:
-        backbone = model.get("backbone")
-    preprocessor = model.get("data_preprocessor", {})
-    if backbone is None or preprocessor.get("type") != "AudioVisualDataPreprocessor":
-        raise ValueError(
-            f"{cfg.filename}: expected a model with {modality}_backbone (or backbone) and an "
-            f"AudioVisualDataPreprocessor, got {model.type} with {sorted(model)}"
-        )
-    encoder = MODELS.build(
-        dict(
-            type="FeatureExtractor",
-            backbone=backbone,
-            modality=modality,
-            data_preprocessor=preprocessor,
-        )
-    )
+    encoder = MODELS.build(extractor_config(cfg, modality, pooling="avg"))
     encoder.load_encoder(checkpoint, prefix)
     return encoder.eval()
 

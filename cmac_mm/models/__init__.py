@@ -10,6 +10,8 @@ from .necks import CMACNeck
 from .pretrained_encoder import PretrainedEncoder
 from .recognizers import FrozenRecognizer3D
 from .selfsup import AVID, CMAC, DeepClustering
+from .similarity import similarity_maps
+from .two_tower import TwoTowerModel
 
 __all__ = [
     "AVID",
@@ -33,4 +35,6 @@ __all__ = [
     "PretrainedEncoder",
     "R2Plus1D",
     "RecognizerDataPreprocessor",
+    "TwoTowerModel",
+    "similarity_maps",
 ]

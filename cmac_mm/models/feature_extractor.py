@@ -5,6 +5,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
+from mmengine.config import Config
 from torch import Tensor
 
 from ..utils import load_weights
@@ -44,6 +45,41 @@ def pool_feature_map(feature_map: Tensor, pooling: str) -> Tensor:
     if pooling == "none":
         return feature_map.flatten(1)
     raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, got {pooling!r}")
+
+
+def extractor_config(cfg: Config, modality: str, pooling: str | None = None) -> dict:
+    """Config of the :class:`FeatureExtractor` of one encoder of a config.
+
+    Args:
+        cfg (Config): Its model has ``visual_backbone``, ``audio_backbone`` or both, or is a
+            :class:`FeatureExtractor`.
+        modality (str): ``'visual'`` or ``'audio'``.
+        pooling (str, optional): See :func:`pool_feature_map`. Defaults to None: that of the model,
+            ``'avg'`` where it has none.
+
+    Returns:
+        dict: The config.
+
+    Raises:
+        ValueError: If the config has no such encoder.
+    """
+    model = cfg.model
+    backbone = model.get(f"{modality}_backbone")
+    if backbone is None and model.get("modality", "visual") == modality:
+        backbone = model.get("backbone")
+    preprocessor = model.get("data_preprocessor", {})
+    if backbone is None or preprocessor.get("type") != "AudioVisualDataPreprocessor":
+        raise ValueError(
+            f"{cfg.filename}: expected a model with {modality}_backbone (or backbone) and an "
+            f"AudioVisualDataPreprocessor, got {model.type} with {sorted(model)}"
+        )
+    return dict(
+        type="FeatureExtractor",
+        backbone=backbone,
+        modality=modality,
+        pooling=pooling or model.get("pooling", "avg"),
+        data_preprocessor=preprocessor,
+    )
 
 
 @MODELS.register_module()

@@ -21,6 +21,7 @@ from .watch import Watch
 from .weights import (
     list_mismatches,
     load_weights,
+    put_weights,
     refuse_non_finite,
     weights_of,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "load_config",
     "load_weights",
     "project_folder",
+    "put_weights",
     "read_array",
     "read_arrays",
     "read_classes",

@@ -130,13 +130,29 @@ def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
         RuntimeError: If the file cannot be read, no key has the prefix, keys or shapes do not match
             the module's (lists what does not), or a weight is infinite or not a number.
     """
-    state = weights_of(load_checkpoint(path), path)
+    put_weights(module, weights_of(load_checkpoint(path), path), path, prefix)
+
+
+def put_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], source: str | Path, prefix: str = ""
+) -> None:
+    """Like :func:`load_weights`, of weights that have been read.
+
+    Args:
+        module (nn.Module): What to load into.
+        weights (Mapping[str, Tensor]): What :func:`weights_of` gives.
+        source (str | Path): Name of the file, for messages.
+        prefix (str): See :func:`load_weights`. Default: ''.
+
+    Raises:
+        RuntimeError: See :func:`load_weights`.
+    """
     chosen = {
-        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
+        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
     }
     if not chosen:
-        heads = sorted({key.split(".")[0] for key in state})
-        raise RuntimeError(f"{path}: no key starts with {prefix!r}; keys start with {heads}")
+        heads = sorted({key.split(".")[0] for key in weights})
+        raise RuntimeError(f"{source}: no key starts with {prefix!r}; keys start with {heads}")
     own = {plain_key(key): (key, value) for key, value in module.state_dict().items()}
     wanted = {
         key: chosen.get(key, value) if value.numel() == 0 else value
@@ -144,12 +160,12 @@ def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
     }
     problems = list_mismatches(chosen, wanted)
     if problems:
-        raise RuntimeError(f"{path} does not match {type(module).__name__}:\n  {problems}")
-    refuse_non_finite(chosen, path)
+        raise RuntimeError(f"{source} does not match {type(module).__name__}:\n  {problems}")
+    refuse_non_finite(chosen, source)
     try:
         module.load_state_dict({own[key][0]: value for key, value in chosen.items()})
     except RuntimeError as error:
-        raise RuntimeError(f"{path}: {error}") from error
+        raise RuntimeError(f"{source}: {error}") from error
 
 
 def fit_weights(module: nn.Module, checkpoint: Any, source: str | Path) -> dict[str, Tensor]:

@@ -1,14 +1,21 @@
 """Released encoders: their names, their files, and how these become models of this project."""
 
-from .convert import PEERS, convert_checkpoint
+from .convert import convert_checkpoint, read_released
 from .entries import Entry, find_entry, list_models
 from .fetch import download
+from .formats import FORMATS
+from .inputs import AudioInput, VisualInput, describe_inputs, one_encoder
 
 __all__ = [
-    "PEERS",
+    "FORMATS",
+    "AudioInput",
     "Entry",
+    "VisualInput",
     "convert_checkpoint",
+    "describe_inputs",
     "download",
     "find_entry",
     "list_models",
+    "one_encoder",
+    "read_released",
 ]

@@ -37,6 +37,13 @@ PIPELINES = {
         dict(type="AVIDSpectrogram"),
         dict(type="PackAudioVisual"),
     ],
+    "banks": [
+        dict(type="LoadAudio"),
+        CLIPS,
+        dict(type="CropAudio"),
+        dict(type="GDTSpectrogram"),
+        dict(type="PackAudioVisual"),
+    ],
 }
 STEPS = {}  # type -> the pipeline and its place there
 for kind, steps in PIPELINES.items():
@@ -60,6 +67,7 @@ def files(tmp_path_factory):
         "video": folder / "videos/train/000000.mp4",
         "sound": folder / "sound.wav",
         "still": folder / "still.png",
+        "banks": folder / "sound.wav",
     }
 
 
@@ -150,6 +158,7 @@ BAD = {  # what comes before, and what is said of it; None removes a key
     "CropAudio": (dict(sound=None), "sound"),
     "StillClip": (dict(picture="nowhere.jpg"), "nowhere.jpg"),
     "AVIDSpectrogram": (dict(sample_rate=8000), "24000 Hz.*8000 Hz"),
+    "GDTSpectrogram": (dict(sample_rate=8000), "24000 Hz.*8000 Hz"),
     "PackAudioVisual": (dict(imgs=None, audios=None), "neither 'imgs' nor 'audios'"),
 }
 

@@ -1,4 +1,4 @@
-"""Convert a peer's checkpoint: python tools/converters/convert_checkpoint.py SOURCE FILE OUT."""
+"""Convert another project's checkpoint: python tools/converters/convert_checkpoint.py FILE OUT."""
 
 import argparse
 
@@ -6,17 +6,18 @@ import argparse
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description="Convert a checkpoint of another project into one of ours: visual_backbone.* "
-        "and audio_backbone.*, with where it comes from. Heads are left behind; a key that is "
-        "missing, unknown or of another shape is an error."
-    )
-    parser.add_argument(
-        "source",
-        choices=["torchvision", "xdc", "avid", "gdt", "selavi"],
-        help="whose checkpoint it is",
+        description="Convert a checkpoint of another project into one of ours: visual_backbone.*, "
+        "audio_backbone.* and projections.*, with where it comes from and what it takes. A key "
+        "that is missing, unknown or of another shape is an error."
     )
     parser.add_argument("checkpoint", help="the file to convert, read weights-only")
     parser.add_argument("out", help="file to write, *.pth")
+    parser.add_argument(
+        "--format",
+        choices=["auto", "torchvision", "xdc", "avid", "gdt", "selavi"],
+        default="auto",
+        help="whose checkpoint it is (auto: as its keys and shapes say)",
+    )
     return parser.parse_args()
 
 
@@ -28,7 +29,7 @@ from cmac_mm.apis import convert_checkpoint
 
 def main(args: argparse.Namespace) -> None:
     """Convert as the command line says."""
-    summary = convert_checkpoint(args.source, args.checkpoint, args.out)
+    summary = convert_checkpoint(args.checkpoint, args.out, args.format)
     for part, count in summary.pop("num_keys").items():
         print(f"{part}: {count} entries")
     for key, value in summary.items():

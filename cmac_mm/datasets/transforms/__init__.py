@@ -4,6 +4,7 @@ from .audio import LogMelSpectrogram, SpecAugment
 from .audio_loading import CropAudio, LoadAudio
 from .avid_audio import AVIDSpectrogram, VolumeJitter
 from .formatting import PackAudioVisual
+from .gdt_audio import GDTSpectrogram
 from .loading import DecodeAudioVisual, OpenAudioVisual
 from .per_clip import PerClip
 from .sampling import SampleClips
@@ -13,6 +14,7 @@ __all__ = [
     "AVIDSpectrogram",
     "CropAudio",
     "DecodeAudioVisual",
+    "GDTSpectrogram",
     "LoadAudio",
     "LogMelSpectrogram",
     "OpenAudioVisual",

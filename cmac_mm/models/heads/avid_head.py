@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...utils.dist import RankBatch
-from ..necks.pyramid_correlation import correlation_response
+from ..similarity import similarity_maps
 from .projection import ProjectionHead
 
 _OTHER = {"visual": "audio", "audio": "visual"}
@@ -109,16 +109,7 @@ class AVIDHead(BaseModule):
             dict[str, Tensor]: (1 + cosine) / 2, `(B, T, H, W)` and `(B, F, T)`, float32; nothing
             for clips of one modality.
         """
-        activations = {}
-        if len(embeddings) < 2:
-            return activations
-        for name, projection in self.projections.items():
-            x = maps[name]
-            positions = projection(x.flatten(2).transpose(1, 2).flatten(0, 1)).float()
-            projected = positions.unflatten(0, (len(x), -1)).transpose(1, 2)
-            response = correlation_response(embeddings[_OTHER[name]], projected)
-            activations[name] = response.unflatten(1, x.shape[2:])
-        return activations
+        return similarity_maps(maps, self.projections, embeddings)
 
     def loss(
         self,

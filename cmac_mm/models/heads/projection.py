@@ -6,7 +6,7 @@ import torch.nn as nn
 class ProjectionHead(nn.Sequential):
     """Linear layers with ReLU between them, and batch norm where asked for.
 
-    Two layers are MoCo v2's head, three AVID's.
+    Two layers are MoCo v2's head, three AVID's; two with batch norm and no hidden bias GDT's.
 
     Args:
         in_channels (int): Input length.
@@ -15,6 +15,7 @@ class ProjectionHead(nn.Sequential):
         hidden_norm (bool): Batch norm before the ReLU. Default: False.
         out_norm (bool): Batch norm without scale and shift on the output. Default: False.
         num_layers (int): Linear layers. Default: 2.
+        hidden_bias (bool): Biases of all layers but the last. Default: True.
     """
 
     def __init__(
@@ -25,10 +26,11 @@ class ProjectionHead(nn.Sequential):
         hidden_norm: bool = False,
         out_norm: bool = False,
         num_layers: int = 2,
+        hidden_bias: bool = True,
     ) -> None:
         layers: list[nn.Module] = []
         for _ in range(num_layers - 1):
-            layers.append(nn.Linear(in_channels, hidden_channels))
+            layers.append(nn.Linear(in_channels, hidden_channels, bias=hidden_bias))
             if hidden_norm:
                 layers.append(nn.BatchNorm1d(hidden_channels))
             layers.append(nn.ReLU(inplace=True))

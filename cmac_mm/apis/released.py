@@ -1,0 +1,137 @@
+"""Released encoders by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.registry import init_default_scope
+
+from ..utils import load_checkpoint, load_config, put_weights, weights_of
+from ..zoo import (
+    FORMATS,
+    AudioInput,
+    Entry,
+    VisualInput,
+    describe_inputs,
+    find_entry,
+    one_encoder,
+    read_released,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What one must know of a released model to use it.
+
+    Attributes:
+        name (str): Its name.
+        method (str): What it was pretrained with.
+        pretraining (str): The data that it was pretrained on.
+        labels (bool): Whether with labels.
+        licence (str): Of the weights, and of what is made of them.
+        commercial_use (bool): Whether that allows commercial use.
+        source (str): Where it comes from.
+        visual (VisualInput | None): Video encoder and its front end; None if there is none.
+        audio (AudioInput | None): Audio encoder and its front end; None if there is none.
+    """
+
+    name: str
+    method: str
+    pretraining: str
+    labels: bool
+    licence: str
+    commercial_use: bool
+    source: str
+    visual: VisualInput | None
+    audio: AudioInput | None
+
+
+def get_model(
+    name: str,
+    modality: str | None = None,
+    file: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> BaseModel:
+    """Build a released model with its weights, which are downloaded if need be.
+
+    Example:
+        >>> from cmac_mm.apis import get_model, inference
+        >>> model = get_model("avid-cma_audioset")
+        >>> model.info.audio.spectrogram["type"]
+        'AVIDSpectrogram'
+        >>> result = inference(model, "video.mp4")
+        >>> result.visual_embedding @ result.audio_embedding
+        >>> encoder = get_model("avid-cma_audioset", modality="audio")  # that one alone
+
+    Args:
+        name (str): One of :func:`list_models`.
+        modality (str, optional): ``'visual'`` or ``'audio'``: this encoder alone, a
+            :class:`FeatureExtractor`. Defaults to None: all there is.
+        file (str | Path, optional): The authors' file, where it has been fetched already. Defaults
+            to None: it is downloaded into torch.hub's folder.
+        device (str | torch.device): Where the model runs. Defaults to 'cpu'.
+
+    Returns:
+        BaseModel: The model in eval mode. ``model.info`` (:class:`ModelInfo`) says what it takes,
+        ``model.cfg`` has the pipeline that :func:`inference` reads a video with.
+
+    Raises:
+        ValueError: If there is no such model, or it has no such encoder.
+        FileNotFoundError: If ``file`` does not exist.
+        RuntimeError: If the file cannot be fetched, is another one than expected, is refused as
+            unsafe or does not fit.
+    """
+    if modality not in (None, "visual", "audio"):
+        raise ValueError(f"modality must be 'visual' or 'audio', got {modality!r}")
+    entry = find_entry(name)
+    path = entry.fetch() if file is None else Path(file)
+    cfg = load_config(config_of(entry))
+    if entry.format is None:
+        weights = weights_of(load_checkpoint(path), path)
+    else:
+        weights = read_released(path, entry.format, cfg)[-1]
+    inputs = describe_inputs(cfg)
+    if modality is not None and modality not in inputs:
+        raise ValueError(f"{name} has no {modality} encoder, only {', '.join(inputs)}")
+    init_default_scope("mmaction")
+    if modality is not None or len(inputs) == 1:
+        modality = modality or next(iter(inputs))
+        inputs = {modality: inputs[modality]}
+        cfg = one_encoder(cfg, modality)
+        model = MODELS.build(cfg.model)
+        put_weights(model.backbone, weights, path, f"{modality}_backbone.")
+    else:
+        model = MODELS.build(cfg.model)
+        put_weights(model, weights, path)
+    layout = FORMATS.get(entry.format)
+    model.cfg = cfg
+    model.info = ModelInfo(
+        name=name,
+        method=entry.method,
+        pretraining=entry.pretraining,
+        labels=entry.labels,
+        licence=layout.licence if layout else entry.licence,
+        commercial_use=layout.commercial_use if layout else True,
+        source=layout.source if layout else entry.config,
+        visual=inputs.get("visual"),
+        audio=inputs.get("audio"),
+    )
+    _tell_licence(model.info.source, model.info.licence)
+    return model.to(device).eval()
+
+
+def config_of(entry: Entry) -> str:
+    """Config of a released model, ``cmac_mm::NAME``."""
+    return entry.config if entry.format is None else FORMATS[entry.format].config
+
+
+@cache
+def _tell_licence(source: str, licence: str) -> None:
+    """Say it once a process."""
+    print_log(f"licence of the weights of {source}: {licence}", logger="current")
