@@ -11,6 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.made_media import media_folder
 
 # A shell starts its background jobs deaf to Ctrl-C, and so would be what the tests start.
@@ -18,6 +19,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Processes that a test leaves behind are looked for in its process group: one for each worker.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.setpgid(0, 0)
+
+
+def pytest_collection_modifyitems(items):
+    on_gpu = [item for item in items if item.get_closest_marker("gpu")]
+    if on_gpu and not torch.cuda.is_available():
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason="no GPU"))
 
 
 @pytest.fixture(scope="session")

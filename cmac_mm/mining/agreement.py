@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Lock
 
 import torch
@@ -81,7 +82,8 @@ def mine_positives(
     every = torch.arange(len(visual_bank), device=visual_bank.device)
     rows = every if rows is None else every[rows]
     search = _Search(visual_bank, audio_bank, num_positives, mode, chunk_size)
-    return search(rows, dtype or _fast_dtype(visual_bank.device))
+    with _sums_in_float32():
+        return search(rows, dtype or _fast_dtype(visual_bank.device))
 
 
 def mine_positives_on_all_ranks(
@@ -103,10 +105,26 @@ def mine_positives_on_all_ranks(
     return gather_batch(mine_positives(visual_bank, audio_bank, rows=rows, **kwargs), sizes)
 
 
+@contextmanager
+def _sums_in_float32() -> Iterator[None]:
+    """On a GPU PyTorch may round parts of a sum to the dtype; the bounds do not allow for that."""
+    flags = torch.backends.cuda.matmul
+    names = [f"allow_{kind}_reduced_precision_reduction" for kind in ("bf16", "fp16")]
+    before = [getattr(flags, name) for name in names]
+    try:
+        for name in names:
+            setattr(flags, name, False)
+        yield
+    finally:
+        for name, value in zip(names, before, strict=True):
+            setattr(flags, name, value)
+
+
 def _fast_dtype(device: torch.device) -> torch.dtype:
-    """Bfloat16, unless a CPU would have to emulate it."""
-    if device.type != "cpu":
-        return torch.bfloat16
+    """Bfloat16, unless the device would have to emulate it."""
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.bfloat16 if native else torch.float16
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     fast = any(value for name, value in capabilities.items() if name.endswith("bf16"))
     return torch.bfloat16 if fast else torch.float32

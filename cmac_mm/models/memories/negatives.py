@@ -54,7 +54,10 @@ def draw_negatives(
     excluded = excluded.masked_fill(repeated, size).sort(dim=1).values
     num_left = size - (excluded < size).sum(dim=1, keepdim=True)
 
-    draws = _draw(len(batch_idx), num, seeds).to(batch_idx.device, non_blocking=True)
+    draws = _draw(len(batch_idx), num, seeds)
+    if batch_idx.is_cuda:  # copies of more than 64 KB wait unless the memory is pinned
+        draws = draws.pin_memory()
+    draws = draws.to(batch_idx.device, non_blocking=True)
     draws = draws % num_left
     # The r-th of the rows that are left has as many excluded ones before it as there are k with
     # (k-th excluded row) - k <= r.
