@@ -5,6 +5,7 @@ from .encoder_features import encoder_features
 from .inference import inference, init_model
 from .inferencer import AudioVisualInferencer
 from .released import ModelInfo, get_model
+from .search import index_folder, made_by, search_file
 
 __all__ = [
     "FORMATS",
@@ -13,7 +14,10 @@ __all__ = [
     "convert_checkpoint",
     "encoder_features",
     "get_model",
+    "index_folder",
     "inference",
     "init_model",
     "list_models",
+    "made_by",
+    "search_file",
 ]

@@ -10,6 +10,7 @@ from .export import (
 )
 from .extract import calibrate_batch_norm, extract_features
 from .list_files import FeatureFiles, ListLoader, extract_to_files
+from .search_index import Hit, SearchIndex
 from .sliding_windows import (
     ClipFeatures,
     ClipStream,
@@ -25,7 +26,9 @@ __all__ = [
     "ClipFeatures",
     "ClipStream",
     "FeatureFiles",
+    "Hit",
     "ListLoader",
+    "SearchIndex",
     "VideoResult",
     "build_encoder",
     "cached_features",

@@ -28,7 +28,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
 from ..utils import fixed_random_state, load_checkpoint, write_bytes, write_text
@@ -147,17 +147,12 @@ def feature_key(
         dict[str, Any]: ``weights``, ``lists`` and ``named_files`` (digests, in hexadecimal),
         ``dataset``, ``fields``, ``package`` and ``front_end`` (versions), and what ``key`` holds.
     """
-    weights = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        value = value.detach().cpu().contiguous()
-        weights.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        weights.update(value.flatten().view(torch.uint8).numpy())
     lists = {
         name: hashlib.sha256(get_file(name, backend_args=backend_args)).hexdigest()
         for name, backend_args in _list_files(dataloader["dataset"])
     }
     return dict(
-        weights=weights.hexdigest(),
+        weights=weights_digest(model),
         lists=lists,
         named_files=named_files(dataloader["dataset"], lists),
         dataset=dataloader["dataset"],
@@ -166,6 +161,20 @@ def feature_key(
         front_end=FRONT_END_VERSION,
         **key,
     )
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 of the names and values of a model's weights and buffers, in hexadecimal.
+
+    Args:
+        model (nn.Module): The model.
+    """
+    weights = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        value = value.detach().cpu().contiguous()
+        weights.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        weights.update(value.flatten().view(torch.uint8).numpy())
+    return weights.hexdigest()
 
 
 def _list_files(dataset: object) -> Iterator[tuple[str, dict | None]]:

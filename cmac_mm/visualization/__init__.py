@@ -3,14 +3,12 @@
 from .agreement import AgreementCell, AgreementRow, agreement_sheet
 from .attention import overlay_attention, resize_attention
 from .browse import SeenClip, browse_sheet, look, save_clip
+from .clip_media import ClipMedia, read_clip, read_clips
 from .cluster_page import (
-    ClipMedia,
     PageClip,
     PageCluster,
     choose_clusters,
     nearest_rows,
-    read_clip,
-    read_clips,
     write_cluster_page,
 )
 from .confusion import confusion_picture
@@ -19,6 +17,7 @@ from .line_chart import draw_curves
 from .neighbours import NeighbourRow, neighbour_sheet
 from .predictions import draw_prediction, prediction_picture
 from .result_chart import draw_report
+from .search_page import write_search_page
 from .sheet import SheetRow, attention_sheet, sheet_row
 
 __all__ = [
@@ -50,4 +49,5 @@ __all__ = [
     "save_clip",
     "sheet_row",
     "write_cluster_page",
+    "write_search_page",
 ]

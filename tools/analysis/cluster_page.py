@@ -156,7 +156,9 @@ def main(args: argparse.Namespace) -> None:
             ]
         sources[source] = clusters
     clips = [c.filename for all_of in sources.values() for one in all_of for c in one.clips]
-    media = read_clips(clips, backend_args, args.workers)
+    places = [(filename, None) for filename in clips]
+    found = read_clips(places, backend_args, args.workers)
+    media = {filename: clip for (filename, _), clip in found.items()}
     title = f"{Path(args.config.split('::')[-1]).stem}, {args.record.stem}"
     write_cluster_page(args.out, title, sources, media)
     bad = [name for name, clip in media.items() if not clip.readable]

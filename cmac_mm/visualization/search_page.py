@@ -1,0 +1,37 @@
+"""What a search has found, as one HTML page that needs no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from ..features import Hit
+from ..utils import write_text
+from .clip_media import clip_figure, page_head, read_clips
+
+
+def write_search_page(
+    path: str | Path, title: str, query: str, hits: Sequence[Hit], workers: int | None = None
+) -> None:
+    """Write the page: the query, and what was found with pictures, spectrogram and playable sound.
+
+    Args:
+        path (str | Path): The HTML file.
+        title (str): Heading.
+        query (str): File that was searched with.
+        hits (Sequence[Hit]): What was found, best first.
+        workers (int, optional): Processes that read files. Defaults to None: one per CPU core.
+    """
+    places = [(query, None), *((hit.path, hit.start) for hit in hits)]
+    media = read_clips(places, workers=workers)
+    parts = page_head(title)
+    parts.append('<h2>Query</h2><div class="clips">')
+    parts.append(clip_figure(query, media[places[0]], "what was searched with"))
+    parts.append(f'</div><h2>Found</h2><p class="note">{escape(str(len(hits)))} files</p>')
+    parts.append('<div class="clips">')
+    for rank, (hit, place) in enumerate(zip(hits, places[1:], strict=True), start=1):
+        note = f"#{rank} · similarity {hit.similarity:.3f} · at {hit.start:.1f} s"
+        parts.append(clip_figure(hit.path, media[place], note))
+    parts.append("</div></body></html>\n")
+    write_text(path, "\n".join(parts))
