@@ -27,7 +27,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("config", help="config of the benchmark, or cmac_mm::NAME")
     parser.add_argument(
-        "checkpoint", help="pretraining checkpoint, of ours or converted; 'none': random weights"
+        "checkpoint",
+        help="pretraining checkpoint, of ours or converted; name of a released model, such as "
+        "avid-cma_audioset (docs/models.md); 'none': random weights",
     )
     parser.add_argument(
         "--work-dir", type=Path, help="folder for the results (work_dirs/CONFIG_NAME)"

@@ -13,16 +13,19 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 
 from ..utils import load_checkpoint, load_config, put_weights, weights_of
+from ..version import __version__
 from ..zoo import (
     FORMATS,
     AudioInput,
     Entry,
     VisualInput,
+    convert_checkpoint,
     describe_inputs,
     find_entry,
     one_encoder,
     read_released,
 )
+from ..zoo.fetch import file_sha256, only_one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +127,35 @@ def get_model(
     )
     _tell_licence(model.info.source, model.info.licence)
     return model.to(device).eval()
+
+
+def released_checkpoint(name: str) -> Path:
+    """A released model as a checkpoint file of this project, for tools and configs.
+
+    It is downloaded if need be, and converted the first time.
+
+    Args:
+        name (str): One of :func:`list_models`.
+
+    Returns:
+        Path: The file, in torch.hub's folder.
+
+    Raises:
+        ValueError: If there is no such model.
+        RuntimeError: If the file cannot be fetched or does not fit.
+    """
+    entry = find_entry(name)
+    path = entry.fetch()
+    if entry.format is None:
+        return path
+    folder = Path(torch.hub.get_dir(), "checkpoints", f"cmac_mm-{__version__}")
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / f"{name}-{file_sha256(path)[:8]}.pth"
+    with only_one(out):
+        if not out.is_file():
+            convert_checkpoint(path, out, entry.format)
+    _tell_licence(FORMATS[entry.format].source, FORMATS[entry.format].licence)
+    return out
 
 
 def config_of(entry: Entry) -> str:

@@ -66,7 +66,7 @@ def download(url: str, sha256: str | None = None, folder: str | Path | None = No
     address = _resolve(url)
     path = _cache_path(address, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(path):
+    with only_one(path):
         if not path.is_file():
             part = _fetch(address, part_of(path))
             _check(part, path, url, sha256)
@@ -119,8 +119,12 @@ def _cache_path(address: str, folder: str | Path | None) -> Path:
 
 
 @contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time work on a file."""
+def only_one(path: Path) -> Iterator[None]:
+    """Let one process at a time work on a file.
+
+    Args:
+        path (Path): The file, whose folder exists.
+    """
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)

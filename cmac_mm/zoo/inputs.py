@@ -70,7 +70,7 @@ def describe_inputs(cfg: Config) -> dict[str, VisualInput | AudioInput]:
     """
     steps = {step["type"]: step for step in _flat(cfg.test_dataloader.dataset.pipeline)}
     clips, decoding = steps["SampleClips"], steps.get("DecodeAudioVisual", {})
-    model = _plain(cfg.model)
+    model = plain(cfg.model)
     preprocessor, pooling = model["data_preprocessor"], model.get("pooling", "avg")
     found: dict[str, VisualInput | AudioInput] = {}
     if (backbone := _backbone(model, "visual")) is not None:
@@ -91,7 +91,7 @@ def describe_inputs(cfg: Config) -> dict[str, VisualInput | AudioInput]:
             pooling=pooling,
             sample_rate=decoding.get("sample_rate", 24000),
             duration=clips.get("audio_duration") or clips["duration"],
-            spectrogram=_plain(spectrogram),
+            spectrogram=plain(spectrogram),
             mean=preprocessor.get("audio_mean", 0.0),
             std=preprocessor.get("audio_std", 1.0),
         )
@@ -128,8 +128,8 @@ def _flat(pipeline: Sequence[Mapping]) -> Iterator[Mapping]:
         yield from _flat(step.get("transforms") or ())
 
 
-def _plain(value: object) -> object:
-    """A config in plain dicts and lists."""
+def plain(value: object) -> object:
+    """A config, or a part of one, in plain dicts and lists."""
     if isinstance(value, Mapping):
-        return {key: _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value

@@ -9,7 +9,7 @@ import pytest
 from helpers.paths import TOOLS
 from helpers.tools_in_process import load_tool
 
-from cmac_mm.apis import PEERS
+from cmac_mm.apis import FORMATS
 from cmac_mm.preparation import Criteria, EncodeSettings
 
 # launch.py is torchrun itself, with torchrun's command line.
@@ -62,4 +62,4 @@ def test_defaults_are_those_of_the_package(monkeypatch, name, settings):
 def test_choices_are_those_of_the_package(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         options(monkeypatch, "converters/convert_checkpoint.py", "--help")
-    assert f"{{{','.join(PEERS)}}}" in capsys.readouterr().out
+    assert f"{{auto,{','.join(FORMATS)}}}" in capsys.readouterr().out

@@ -105,7 +105,7 @@ READERS = {
     "load_checkpoint": load_checkpoint,
     "load_weights": lambda path: load_weights(make_module(), path),
     "init_cfg": lambda path: PretrainedEncoder(path, prefix="")(make_module()),
-    "converter": lambda path: convert_checkpoint("torchvision", path, path.parent / "out.pth"),
+    "converter": lambda path: convert_checkpoint(path, path.parent / "out.pth", "torchvision"),
     "init_model": lambda path: init_model("cmac_mm::demo/cmac_sounding-shapes.py", path),
     "mmengine": lambda path: mmengine_load(make_module(), str(path)),
     "mmengine, url": read_url,

@@ -5,6 +5,7 @@ from dataclasses import fields
 from . import demo, finetune, localisation, retrieval, sound_classification
 from .options import Options
 from .ranks import run_on_ranks
+from .released import fit_to_encoder
 
 __all__ = ["KINDS", "Options", "evaluate", "evaluation_kind"]
 
@@ -63,6 +64,7 @@ def evaluate(options: Options) -> list[dict]:
         SystemExit: If one of the processes that are started for it fails.
     """
     kind = evaluation_kind(options)
+    options = fit_to_encoder(options)
     run, used = KINDS[kind]
     for field in fields(options):
         if field.name not in used | _ALL and getattr(options, field.name) != field.default:

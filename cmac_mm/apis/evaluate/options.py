@@ -17,7 +17,8 @@ class Options:
 
     Attributes:
         config (str): Path of the benchmark's config, or ``cmac_mm::NAME``.
-        checkpoint (str | None): The checkpoint that is judged; None for random weights.
+        checkpoint (str | None): The checkpoint that is judged, or the name of a released model;
+            None for random weights.
         work_dir (Path | None): Folder for the results. Defaults to None: ``work_dirs/CONFIG_NAME``.
         seed (int): Of all random draws. Defaults to 0.
         gpus (int): GPUs, or processes on CPU. Defaults to 1.
