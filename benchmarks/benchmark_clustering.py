@@ -19,6 +19,7 @@ is added (what the last column holds).
 import argparse
 import contextlib
 import io
+import json
 import re
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ from rich.table import Table
 from sklearn.metrics import pairwise_distances_argmin
 
 from cmac_mm.mining import FeatureSource, cluster, nearest_centroids
+from cmac_mm.utils.files import write_text
 
 CHUNK = 16384
 CENTRES = 1000
@@ -70,6 +72,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, help="where the temporary file goes (default: the system's)"
     )
+    parser.add_argument("--json", type=Path, help="write the largest measured to this file, too")
     return parser.parse_args()
 
 
@@ -136,6 +139,9 @@ def growth(path: Path, args: argparse.Namespace) -> np.ndarray:
             found = cluster(open_source(path, size), args.num_clusters, **options)
             fit, assign = found.fit_seconds, found.assign_seconds
             largest, memory = size, peak_memory() - before
+            if args.json:
+                known = dict(samples=size, fit_seconds=fit, assign_seconds=assign)
+                write_text(args.json, json.dumps(dict(**known, memory_gib=memory)))
             seconds, how = assign, "measured"
         else:
             seconds = assign * size / largest

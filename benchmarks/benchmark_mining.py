@@ -12,9 +12,11 @@ fit into memory are extrapolated with the square of their size. CPU time is that
 """
 
 import argparse
+import json
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +25,7 @@ from rich.table import Table
 from torch import Tensor
 
 from cmac_mm.mining import mine_positives
+from cmac_mm.utils.files import write_text
 
 SIZES = (29_000, 58_000, 116_000, 232_067, 464_000, 928_000, 1_800_000)
 PLANTED = 8  # videos of one group
@@ -58,6 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--max-size", type=int, default=1_800_000, help="larger sets are extrapolated (1800000)"
     )
+    parser.add_argument("--json", type=Path, help="write the comparison to this file, too")
     return parser.parse_args()
 
 
@@ -113,8 +117,8 @@ def time_part(visual: Tensor, audio: Tensor, num: int, args: argparse.Namespace)
     return [a + max(b - a, 0) * scale for a, b in zip(once, part, strict=True)]
 
 
-def compare(args: argparse.Namespace) -> None:
-    """The two ways at full size."""
+def compare(args: argparse.Namespace) -> dict[str, float]:
+    """The two ways at full size; seconds of both, and the share that both find."""
     visual, audio = make_banks(args.size, args)
     total = args.size if args.rows is None else min(args.rows, args.size)
     chosen = torch.arange(min(args.reference_rows, args.size), device=args.device)
@@ -149,7 +153,9 @@ def compare(args: argparse.Namespace) -> None:
     Console(width=100).print(table)
     print(f"ratio {wall_16 / wall:.2f} in time, {cpu_16 / cpu:.2f} in CPU time")
     print(f"positives that both find (float32 rounding decides the rest): {100 * same:.4f} %")
-    print(f"peak memory of the process {peak_memory(args.device):.2f} GiB")
+    peak = peak_memory(args.device)
+    print(f"peak memory of the process {peak:.2f} GiB")
+    return dict(videos=args.size, seconds=wall, seconds_16_rows=wall_16, same=same, peak_gib=peak)
 
 
 def peak_memory(device: str) -> float:
@@ -191,7 +197,9 @@ def main() -> None:
     args = parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    compare(args)
+    found = compare(args)
+    if args.json:
+        write_text(args.json, json.dumps(found))
     if args.growth_rows > 0:
         growth(args)
 

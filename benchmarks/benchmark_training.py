@@ -4,7 +4,9 @@ A combination is a precision, float32, tf32, bf16 or fp16 (the last two with TF3
 float32), and any of
 
   channels_last   the encoders' memory format (their default; here it is an option)
+  conv2d          R(2+1)D's factorised convolutions as 2-D ones, see convolutions_2d.py
   compile         torch.compile of all encoders
+  graphs          the same with CUDA graphs (mode="reduce-overhead")
   fused           the optimiser's fused step
   checkpointing   gradient checkpointing of the query encoders
 
@@ -49,6 +51,7 @@ from types import SimpleNamespace
 
 import torch
 from convolution_peak import DTYPES, count_step, matrix_flops_per_second, seconds_alone
+from convolutions_2d import use_2d
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.dataset import default_collate
@@ -69,7 +72,7 @@ from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.utils import load_config
 from cmac_mm.utils.files import write_text
 
-OPTIONS = ("channels_last", "compile", "fused", "checkpointing")
+OPTIONS = ("channels_last", "conv2d", "compile", "graphs", "fused", "checkpointing")
 BASELINE = "float32"
 # Each adds one thing to the one before it; in the end the alternatives to it.
 DEFAULT = (
@@ -121,7 +124,9 @@ class Combination:
             major, minor = torch.cuda.get_device_capability()
             if major < 8:
                 return f"{self.precision} needs compute capability 8.0, found {major}.{minor}"
-        if "compile" in self.options:
+        if device == "cpu" and "graphs" in self.options:
+            return "CUDA graphs need a GPU"
+        if {"compile", "graphs"} & set(self.options):
             compiler = os.environ.get("CXX", "g++")
             if shutil.which(compiler) is None:
                 return f"torch.compile needs a C++ compiler, {compiler} is not found"
@@ -179,10 +184,13 @@ class Candidate:
             wrapper.optimizer.fused = True
         self.wrapper = build_optim_wrapper(self.model, wrapper)
         self.set_precision()
-        if "compile" in combination.options:
+        if "conv2d" in combination.options:
+            use_2d(self.model)
+        modes = {"compile": {}, "graphs": dict(mode="reduce-overhead")}
+        for option in modes.keys() & set(combination.options):
             runner = SimpleNamespace(model=self.model)
             tf32 = combination.precision != BASELINE
-            AccelerationHook(tf32=tf32, compile={}).before_train(runner)
+            AccelerationHook(tf32=tf32, compile=modes[option]).before_train(runner)
         # The first step chooses algorithms, compiles, and allocates the optimiser's state.
         self.step()
         self.own_memory = torch.cuda.memory_allocated() - before if device == "cuda" else 0
@@ -297,6 +305,7 @@ def measure(
     cfg: Config, names: list[Combination], args: argparse.Namespace, batches: Iterator[dict]
 ) -> tuple[list[Row], dict]:
     """All rows, and the work of a step with the peaks it is compared with."""
+    begin = time.perf_counter()
     baseline = Combination(BASELINE, ())
     plain = Candidate(cfg, baseline, args.device, batches)
     convolutions, flops = count_step(plain.model, plain.step)
@@ -311,7 +320,11 @@ def measure(
         bar = progress.add_task("", total=len(names))
         for name in names:
             progress.update(bar, description=str(name))
-            rows.append(measure_row(cfg, name, args, batches, plain))
+            if time.perf_counter() - begin > args.seconds:
+                rows.append(Row(str(name), left_out=f"the {args.seconds:g} s were over"))
+            else:
+                rows.append(measure_row(cfg, name, args, batches, plain))
+                write_rows(args, rows)
             progress.advance(bar)
         work = dict(
             flops=flops,
@@ -365,6 +378,13 @@ def measure_row(
     fastest = min(own, key=lambda turn: turn.seconds)
     reference = min((turn.seconds for turn in reference), default=fastest.seconds)
     return Row(str(name), fastest, reference / fastest.seconds)
+
+
+def write_rows(args: argparse.Namespace, rows: list[Row], **more: object) -> None:
+    """What is known so far, for those who cannot wait for the end."""
+    if args.json:
+        content = dict(where=describe(args), rows=[asdict(row) for row in rows], **more)
+        write_text(args.json, json.dumps(content))
 
 
 def free_memory(device: str) -> None:
@@ -478,9 +498,10 @@ def combinations_of(text: str) -> list[Combination]:
     """Read a combination's name, or ``all``."""
     if text == "all":
         return [
-            Combination(precision, tuple(itertools.compress(OPTIONS, chosen)))
+            Combination(precision, options)
             for precision in DTYPES
             for chosen in itertools.product((False, True), repeat=len(OPTIONS))
+            if not {"compile", "graphs"} <= set(options := (*itertools.compress(OPTIONS, chosen),))
         ]
     try:
         return [Combination.parse(text)]
@@ -527,6 +548,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--peer", action="store_true", help="also time R2Plus1D against torchvision's r2plus1d_18"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=float("inf"),
+        help="begin no further combination after so many seconds (no limit)",
     )
     parser.add_argument("--threads", type=int, help="CPU threads (PyTorch's choice)")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")

@@ -118,7 +118,7 @@ def seconds_alone(calls: Counter[Convolution], precision: str, device: str, repe
     for conv, count in calls.items():
         last = torch.channels_last if len(conv.stride) == 2 else torch.channels_last_3d
         total += count * min(
-            _fastest(_convolution(conv, DTYPES[precision], device, layout), device, repeats)
+            fastest(convolution_call(conv, DTYPES[precision], device, layout), device, repeats)
             for layout in (torch.contiguous_format, last)
         )
     return total
@@ -134,13 +134,20 @@ def matrix_flops_per_second(precision: str, device: str, repeats: int) -> float:
     """
     rows = 8192 if device == "cuda" else 2048
     a, b = (torch.randn(rows, rows, device=device).to(DTYPES[precision]) for _ in range(2))
-    return 2 * rows**3 / _fastest(lambda: torch.mm(a, b), device, repeats)
+    return 2 * rows**3 / fastest(lambda: torch.mm(a, b), device, repeats)
 
 
-def _convolution(
+def convolution_call(
     conv: Convolution, dtype: torch.dtype, device: str, layout: torch.memory_format
 ) -> Callable[[], None]:
-    """A function that computes it, without autograd's own work."""
+    """A function that computes it, without autograd's own work.
+
+    Args:
+        conv (Convolution): The convolution.
+        dtype (torch.dtype): Of all its tensors.
+        device (str): ``'cuda'`` or ``'cpu'``.
+        layout (torch.memory_format): Of all its tensors.
+    """
     x, weight = (
         torch.randn(shape, device=device).to(dtype).contiguous(memory_format=layout)
         for shape in (conv.input_shape, conv.weight_shape)
@@ -160,11 +167,18 @@ def _convolution(
     return run
 
 
-def _fastest(run: Callable[[], object], device: str, repeats: int) -> float:
+def fastest(run: Callable[[], object], device: str, repeats: int) -> float:
     """Seconds of the fastest run after one that does not count.
 
-    On a GPU ten in a row are one run, so that the host is ahead and its calls cost nothing.
+    On a GPU ten in a row are one run, so that the host is ahead and its calls cost nothing. On a
+    CPU it is processor time if there is one thread.
+
+    Args:
+        run (Callable[[], object]): What to time.
+        device (str): ``'cuda'`` or ``'cpu'``.
+        repeats (int): Timed runs.
     """
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     run()
     times = []
     for _ in range(repeats):
@@ -178,7 +192,7 @@ def _fastest(run: Callable[[], object], device: str, repeats: int) -> float:
             end.synchronize()
             times.append(start.elapsed_time(end) / 1e4)
         else:
-            begin = time.perf_counter()
+            begin = clock()
             run()
-            times.append(time.perf_counter() - begin)
+            times.append(clock() - begin)
     return min(times)

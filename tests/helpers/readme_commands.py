@@ -40,7 +40,8 @@ def commands(block: str, folder: Path) -> list[list[str]]:
     Scripts are called by the path that the README has; their calls begin with it.
     """
     programs = folder / "programs"
-    scripts = [path.relative_to(ROOT) for path in (ROOT / "tools").glob("*.sh")]
+    found = [*(ROOT / "tools").glob("*.sh"), *(ROOT / "benchmarks").glob("*.sh")]
+    scripts = [path.relative_to(ROOT) for path in found]
     for path in [*(programs / name for name in PROGRAMS), *(folder / name for name in scripts)]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(NOTE)

@@ -63,7 +63,7 @@ def test_rows_and_their_parts(tmp_path):
     demo = ROOT / "configs/demo/cmac_sounding-shapes.py"
     (tmp_path / "config.py").write_text(CONFIG.format(base=demo))
     args = "config.py --device cpu --batch-size 2 --repeats 2 --threads 1 --json out.json"
-    names = ["float32", "fp16", "bf16+channels_last+fused+checkpointing"]
+    names = ["float32", "fp16", "bf16+channels_last+conv2d+fused+checkpointing"]
     subprocess.run(
         [
             sys.executable,
@@ -94,7 +94,7 @@ def test_rows_and_their_parts(tmp_path):
 
 def test_names(tool):
     benchmark = tool("benchmark_training")
-    assert len(set(benchmark.combinations_of("all"))) == 4 * 2**4
+    assert len(set(benchmark.combinations_of("all"))) == 4 * 3 * 2**4
     for name in benchmark.DEFAULT:
         assert str(*benchmark.combinations_of(name)) == name
     assert str(benchmark.Combination.parse("bf16+compile+channels_last")) == (

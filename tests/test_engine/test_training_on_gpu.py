@@ -4,7 +4,7 @@ import socket
 
 import pytest
 import torch
-from helpers.training import train
+from helpers.training import assert_same, train
 
 from cmac_mm.utils import setup_launcher, shut_down
 from cmac_mm.utils.checkpoint import read_checkpoint
@@ -70,6 +70,24 @@ def test_options_compose(config, tmp_path, kind):
     }
     steps, _ = train(config(tmp_path, **options))
     assert len(steps) == 10 and all(0 < loss < 100 for loss in losses(steps))
+
+
+def test_deterministic_runs_repeat_to_the_last_bit(config, tmp_path):
+    """With the paper's network and loss; max-pooling in 3-D and resized targets cannot be."""
+    options = {
+        "randomness.deterministic": True,
+        "model.visual_backbone.variant": "torchvision",
+        "model.head.loss_attention.detach_target": True,
+    }
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    try:
+        first, state = train(config(tmp_path / "first", **options))
+        second, other = train(config(tmp_path / "second", **options))
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
+    assert first == second
+    assert_same(state, other)
 
 
 def test_nccl_with_one_rank(config, tmp_path, monkeypatch):
