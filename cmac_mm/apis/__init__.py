@@ -2,6 +2,7 @@
 
 from ..zoo import FORMATS, convert_checkpoint, list_models
 from .encoder_features import encoder_features
+from .export import export_encoders
 from .inference import inference, init_model
 from .inferencer import AudioVisualInferencer
 from .released import ModelInfo, get_model
@@ -13,6 +14,7 @@ __all__ = [
     "ModelInfo",
     "convert_checkpoint",
     "encoder_features",
+    "export_encoders",
     "get_model",
     "index_folder",
     "inference",

@@ -64,6 +64,14 @@ class TwoTowerModel(EncoderModel):
             for name, x in clips.items()
         }
 
+    def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """L2-normalised embeddings `(B, D)` of feature maps; none without heads."""
+        return {
+            name: F.normalize(projection(pool_feature_map(maps[name], self.pooling)).float(), dim=1)
+            for name, projection in self.projections.items()
+            if name in maps
+        }
+
     @torch.no_grad()
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
@@ -81,10 +89,7 @@ class TwoTowerModel(EncoderModel):
         pooled = {name: pool_feature_map(x, self.pooling) for name, x in maps.items()}
         fields = {f"{k}_feature": average_clips(x, num_clips) for k, x in pooled.items()}
         if self.projections:
-            embeddings = {
-                name: F.normalize(self.projections[name](x).float(), dim=1)
-                for name, x in pooled.items()
-            }
+            embeddings = self.embed(maps)
             for name, x in embeddings.items():
                 fields[f"{name}_embedding"] = average_clips(x, num_clips, normalize=True)
             for name, x in similarity_maps(maps, self.projections, embeddings).items():

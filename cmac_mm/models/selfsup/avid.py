@@ -115,6 +115,10 @@ class AVID(ListBound, AudioVisualModel):
                 bank.update(batch.rows, queries[name].detach(), batch.sizes)
         return {**{name: batch.weight * loss for name, loss in losses.items()}, **logs}
 
+    def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """L2-normalised embeddings `(B, D)` of feature maps."""
+        return self.head.embed(maps)
+
     @torch.no_grad()
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
@@ -133,7 +137,7 @@ class AVID(ListBound, AudioVisualModel):
         fields = {}
         for name, x in maps.items():
             fields[f"{name}_feature"] = average_clips(global_average_pool(x), num_clips)
-        embeddings = self.head.embed(maps)
+        embeddings = self.embed(maps)
         for name, x in embeddings.items():
             fields[f"{name}_embedding"] = average_clips(x, num_clips, normalize=True)
         for name, x in self.head.class_activation(maps, embeddings).items():

@@ -150,6 +150,10 @@ class CMAC(AudioVisualModel):
                 keys.batch.setdefault(name, of_all_ranks)
         return keys
 
+    def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
+        """L2-normalised embeddings `(B, D)` of feature maps; none without the contrastive loss."""
+        return self.head.embed(self.neck(maps).kernels)
+
     @torch.no_grad()
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
