@@ -5,7 +5,7 @@ from .encoder_features import encoder_features
 from .export import export_encoders
 from .inference import inference, init_model
 from .inferencer import AudioVisualInferencer
-from .released import ModelInfo, get_model
+from .released import ModelInfo, get_model, models_table, released_checkpoint
 from .search import index_folder, made_by, search_file
 
 __all__ = [
@@ -21,5 +21,7 @@ __all__ = [
     "init_model",
     "list_models",
     "made_by",
+    "models_table",
+    "released_checkpoint",
     "search_file",
 ]

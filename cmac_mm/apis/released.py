@@ -22,6 +22,7 @@ from ..zoo import (
     convert_checkpoint,
     describe_inputs,
     find_entry,
+    list_models,
     one_encoder,
     read_released,
 )
@@ -156,6 +157,50 @@ def released_checkpoint(name: str) -> Path:
             convert_checkpoint(path, out, entry.format)
     _tell_licence(FORMATS[entry.format].source, FORMATS[entry.format].licence)
     return out
+
+
+def models_table(pattern: str = "*") -> str:
+    """What there is, as a Markdown table.
+
+    Args:
+        pattern (str): See :func:`list_models`. Defaults to ``'*'``: all.
+
+    Returns:
+        str: The table, with the authors' figures.
+    """
+    head = ("name", "method", "pretrained on", "picture", "sound", "embedding", "UCF101", "HMDB51")
+    head += ("Kinetics probe", "licence")
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * 5}---:|---:|---:|---:|---|"]
+    for name in list_models(pattern):
+        entry = find_entry(name)
+        cfg = load_config(config_of(entry))
+        inputs = describe_inputs(cfg)
+        figures = [entry.published.get(k, "") for k in ("ucf101", "hmdb51", "kinetics_probe")]
+        cells = [
+            f"`{name}`",
+            entry.method,
+            entry.pretraining + (", with labels" if entry.labels else ""),
+            _picture(inputs["visual"]) if "visual" in inputs else "",
+            _sound(inputs["audio"]) if "audio" in inputs else "",
+            (cfg.model.get("projection") or {}).get("out_channels", ""),
+            *figures,
+            FORMATS[entry.format].licence if entry.format else entry.licence,
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _picture(found: VisualInput) -> str:
+    backbone = found.backbone
+    variant = f" ({backbone['variant']})" if "variant" in backbone else ""
+    clip = f"{found.frames}x{found.size}x{found.size}, {found.fps:g} fps"
+    return f"{backbone['type']}{variant}, {clip}, {found.pooling}"
+
+
+def _sound(found: AudioInput) -> str:
+    depth = f"-{found.backbone['depth']}" if "depth" in found.backbone else ""
+    front_end = f"{found.duration:g} s, {found.spectrogram['type']}"
+    return f"{found.backbone['type']}{depth}, {front_end}, {found.pooling}"
 
 
 def config_of(entry: Entry) -> str:

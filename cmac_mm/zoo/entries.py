@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,8 @@ class Entry:
         config (str, optional): Config of a checkpoint of this project, ``cmac_mm::NAME``.
         file (str, optional): The file's name inside the package's folder ``zoo``.
         licence (str, optional): Of a checkpoint of this project; else ``FORMATS`` says it.
+        published (dict[str, float]): The authors' figures, in percent: ``ucf101``, ``hmdb51``
+            (fine-tuned, mean of three splits), ``kinetics_probe``. Defaults to none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Entry:
     config: str | None = None
     file: str | None = None
     licence: str | None = None
+    published: dict[str, float] = field(default_factory=dict)
 
     def fetch(self) -> Path:
         """The file on this machine, downloaded if need be.

@@ -7,7 +7,9 @@ import pytest
 import soundfile
 import torch
 from helpers.file_server import FileServer
+from helpers.paths import ROOT
 from helpers.peer_files import write_full
+from helpers.tools_in_process import run_tool
 from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
 
@@ -147,3 +149,17 @@ def test_every_name_says_what_it_takes(name):
     for modality, found in released.describe_inputs(cfg).items():
         assert found.backbone["type"] and found.pooling in ("avg", "max")
         assert one_encoder(cfg, modality).model.modality == modality
+
+
+def test_the_docs_have_the_table_that_the_command_prints(capsys):
+    run_tool("list_models.py")
+    table = capsys.readouterr().out
+    text = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    assert text.split("<!-- table -->\n")[1].split("<!-- end -->")[0].rstrip("\n") + "\n" == table
+    assert len(table.splitlines()) == 2 + len(list_models())
+
+
+def test_torch_hub(files):
+    """As from a checkout: `source="local"` needs no network."""
+    model = torch.hub.load(str(ROOT), "gdt_ig65m", source="local", file=files["gdt"])
+    assert model.info.name == "gdt_ig65m"
