@@ -79,7 +79,7 @@ class Part:
     def run(self, out: Path, time_left: float) -> None:
         """Run it, for as long as its limit and what is left of all time allow."""
         limit = min(self.limit, time_left)
-        if limit < 5:
+        if limit < 5:  # importing PyTorch takes as long
             self.status = "left out: no time was left"
             return
         result, printed = out / f"{self.name}.json", out / f"{self.name}.txt"
@@ -383,6 +383,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--quick", action="store_true", help="thin networks and few steps, to see that it runs"
     )
     parser.add_argument("--limit", type=float, default=480, help="seconds in all (480)")
+    parser.add_argument(
+        "--patience", type=float, default=1, help="times the limit of each part (1)"
+    )
     parser.add_argument("--parts", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--videos", type=Path, help="folder with *.mp4 to train from (made ones)")
     parser.add_argument("--tests", type=Path, help=argparse.SUPPRESS)
@@ -404,6 +407,7 @@ def main(argv: list[str] | None = None) -> int:
         raise SystemExit(f"unknown parts {sorted(unknown)}: expected some of {', '.join(names)}")
     parts = [part for part in parts if not args.parts or part.name in args.parts]
     for part in parts:
+        part.limit *= args.patience
         part.run(args.out, args.limit - (time.monotonic() - begin))
         write_report(args.out, parts)
         print(f"{part.title}: {part.status} ({part.seconds:.0f} s)", flush=True)

@@ -57,4 +57,4 @@ for name in names:
     importlib.import_module(name)
 print(f"{len(names)} modules imported")
 PYTHON
-"$python" benchmarks/gpu_report.py --device cpu --quick --out "$work/report"
+"$python" benchmarks/gpu_report.py --device cpu --quick --limit 1800 --patience 5 --out "$work/report"

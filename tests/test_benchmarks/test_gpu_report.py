@@ -159,7 +159,10 @@ def test_quick_report(tmp_path):
     command = [sys.executable, "benchmarks/gpu_report.py", "--device", "cpu", "--quick"]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, "--out", tmp_path, "--limit", "590"], cwd=ROOT, env=env, capture_output=True
+        [*command, "--out", tmp_path, "--limit", "590", "--patience", "5"],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
     )
     assert done.returncode == 0, done.stdout.decode()[-3000:]
     report = json.loads((tmp_path / "report.json").read_text())

@@ -127,14 +127,6 @@ def test_two_ranks_find_what_one_finds(tmp_path):
     assert torch.equal(_mine_on_rank(0), expected)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_gpu_finds_what_the_cpu_finds(dtype):
-    banks = random_banks(5003, 128)
-    found = mine_positives(*banks.cuda(), chunk_size=64, dtype=dtype)
-    assert torch.equal(found.cpu(), mine_positives(*banks))
-
-
 def test_bad_arguments_are_refused():
     visual, audio = random_banks(5)
     with pytest.raises(ValueError, match=r"N >= 2, got \(5, 16\) and \(4, 16\)"):

@@ -51,6 +51,14 @@ def test_collapsed_banks(device):
     assert torch.equal(found.cpu(), exact(*x, 5, "min"))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_finds_what_the_cpu_finds(dtype):
+    x = banks(5003, 128)
+    found = mine_positives(*x.cuda(), chunk_size=64, dtype=dtype)
+    assert torch.equal(found.cpu(), mine_positives(*x))
+
+
 @on_each_device
 def test_some_rows_and_the_default_chunks(device):
     x = banks(3000, 32)
