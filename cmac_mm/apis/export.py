@@ -17,6 +17,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from ..features import find_test_pipeline
 from ..models.feature_extractor import pool_feature_map
 from ..utils import write_text
 from ..utils.files import replacing
@@ -134,7 +135,9 @@ def export_encoders(
         _need_onnx()
     model = model.cpu().eval()
     folder = Path(folder)
-    described = describe_inputs(model.cfg)
+    cfg = copy.deepcopy(model.cfg)
+    cfg.test_dataloader = dict(dataset=dict(pipeline=find_test_pipeline(cfg)))
+    described = describe_inputs(cfg)
     differences, about = {}, {}
     for modality, inputs in described.items():
         encoder = ExportedEncoder(model, modality).eval()

@@ -12,6 +12,7 @@ from helpers.tools_in_process import run_tool
 
 from cmac_mm.apis import export, export_encoders, init_model
 from cmac_mm.apis.export import ExportedEncoder, example_input, open_onnx
+from cmac_mm.utils import load_config
 from cmac_mm.zoo import describe_inputs
 
 CMAC = "cmac_mm::demo/cmac_sounding-shapes.py"
@@ -89,6 +90,21 @@ def test_a_file_that_differs_is_not_written(folder, monkeypatch):
     with pytest.raises(RuntimeError, match=r"visual\.onnx: differs from the model by"):
         export_encoders(model, folder / "none", ["onnx"])
     assert list((folder / "none").iterdir()) == []
+
+
+def test_an_encoder_alone(folder):
+    cfg = load_config("cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py")
+    cfg.model.backbone.update(base_channels=4, stage_blocks=(1, 1, 1, 1))
+    cfg.test_dataloader.dataset.query.pipeline[2].clip_len = 4
+    cfg.test_dataloader.dataset.query.pipeline[3].crop_size = 32
+    model = init_model(cfg)
+    assert export_encoders(model, folder / "alone", ["onnx"]).keys() == {"visual.onnx"}
+    x = example_input(describe_inputs(load_config(CMAC))["visual"], 2)[:, :, :4, :32, :32]
+    data = model.data_preprocessor(dict(inputs=dict(imgs=x)))
+    expected = torch.stack([s.visual_feature for s in model(**data, mode="predict")])
+    found = open_onnx(folder / "alone/visual.onnx")(x.contiguous())
+    assert found.keys() == {"feature"}
+    torch.testing.assert_close(found["feature"], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_mistakes_are_named(folder):
