@@ -59,6 +59,7 @@ setup(
     extras_require={
         "export": ["onnx", "onnxruntime", "onnxscript"],
         "lite": ["mmcv-lite>=2.0.0rc4,<2.2.0"],
+        "parquet": ["pyarrow>=15"],
         "tensorboard": ["tensorboard"],
         "test": read_requirements("test"),
     },

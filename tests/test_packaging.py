@@ -102,6 +102,7 @@ def test_wheel_carries_configs_and_tools(wheel):
         packed = {name for name in names if name.startswith(f"cmac_mm/.mim/{folder}/")}
         assert packed == wanted
     assert "cmac_mm/.mim/model-index.yml" in names
+    assert {"cmac_mm/zoo/cmac-demo.pth", "cmac_mm/zoo/cmac-demo.md"} <= names
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "cmac_mm").rglob("*.py")}
     assert {name for name in names if name.endswith(".py") and ".mim" not in name} == {
         name for name in modules if ".mim" not in name
@@ -127,8 +128,9 @@ def test_tools_of_the_wheel_need_no_checkout(wheel):
 def test_tools_take_configs_by_name(tool):
     text = tool.read_text()
     if '"config"' in text.split("parse_args", 1)[-1].split("def main", 1)[0]:
-        # Options.load_config of cmac_mm.apis.evaluate reads it for tools/evaluate.py.
-        assert "load_config(args.config" in text or "Options(**vars(args))" in text
+        # The last two call load_config themselves.
+        readers = ("load_config(args.config", "Options(**vars(args))", "package_model(args.config")
+        assert any(reader in text for reader in readers)
 
 
 def test_wheel_leaves_mmcv_to_the_user(wheel, tmp_path):

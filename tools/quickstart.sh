@@ -29,3 +29,4 @@ fi
 step "evaluating"
 "$python" tools/evaluate.py "$config" "$last" --work-dir "$work_dir"
 echo "quickstart: $((SECONDS - start)) s in total; logs, checkpoints and pictures are in $work_dir"
+echo "on your videos: $python tools/infer.py VIDEO --model $config --weights $last --pictures --overlays"

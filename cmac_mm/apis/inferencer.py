@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
 import numpy as np
 import torch
+from mmaction.registry import TRANSFORMS
 from mmaction.structures import ActionDataSample
 from mmengine.config import Config
 from mmengine.device import get_device
@@ -19,14 +21,18 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from ..datasets import LogMelSpectrogram
 from ..features import ClipStream, VideoResult, find_test_pipeline, stream_features
 from ..features.sliding_windows import ClipFeatures
 from ..models.encoder_model import EncoderModel
 from ..models.layers import global_average_pool
 from ..utils import read_classes
+from ..visualization import overlay_video, video_figure
 from .inference import init_model
+from .released import get_model
 from .sources import Input, Source, list_sources
 
+DEMO_NOTE = "cmac-demo has seen drawn shapes only: this shows how things work, not what CMAC can do"
 _NEEDS = {"visual": "need_video", "audio": "need_audio"}
 
 
@@ -35,19 +41,23 @@ class AudioVisualInferencer:
 
     Example:
         >>> from cmac_mm.apis import AudioVisualInferencer
-        >>> inferencer = AudioVisualInferencer("cmac_mm::cmac_k400.py", "cmac_k400.pth")
+        >>> inferencer = AudioVisualInferencer("cmac-demo")
         >>> (result,) = inferencer("video.mp4")
         >>> result["visual_feature"].shape, result["similarity"].shape
-        ((9, 512), (9,))
+        ((10, 64), (10,))
+        >>> inferencer.picture(result, "video.png")
+        >>> inferencer.overlay(result, "video_attention.mp4")
 
     A video that lacks sound, or picture, gives what the other alone tells.
 
     Args:
-        model (str | Path | Config | BaseModel): A config, its path, ``cmac_mm::NAME`` for one of
-            this project, or a model from :func:`init_model`. Its test pipeline says how videos are
-            read.
-        weights (str | Path | None): Checkpoint, read weights-only; every weight must match.
-            Defaults to None: random weights, or those that the model has.
+        model (str | Path | Config | BaseModel): A name of :func:`list_models`, a config, its path,
+            ``cmac_mm::NAME`` for one of this project, or a model from :func:`init_model`. Its test
+            pipeline says how videos are read. Defaults to ``'cmac-demo'``, which is in the package
+            and has seen drawn shapes only: it shows how things work, not what CMAC can do.
+        weights (str | Path | None): Checkpoint, read weights-only; every weight must match. Of a
+            released model the authors' file, where it has been fetched already. Defaults to None:
+            random weights for a config, a model's own, a released one's download.
         device (str | torch.device | None): Where the model runs. Defaults to None: a GPU where
             there is one.
         batch_size (int): Clips at a time. Defaults to 16.
@@ -60,14 +70,15 @@ class AudioVisualInferencer:
 
     Raises:
         FileNotFoundError: If config, checkpoint or label file do not exist.
-        RuntimeError: If the checkpoint is refused as unsafe or does not fit the model.
-        ValueError: If the config has no test pipeline of this project's transforms, or the
-            backbones do not tell their stages.
+        RuntimeError: If the checkpoint is refused as unsafe or does not fit the model, or a
+            released one cannot be fetched.
+        ValueError: If there is no model of this name, the config has no test pipeline of this
+            project's transforms, or the backbones do not tell their stages.
     """
 
     def __init__(
         self,
-        model: str | Path | Config | BaseModel,
+        model: str | Path | Config | BaseModel = "cmac-demo",
         weights: str | Path | None = None,
         device: str | torch.device | None = None,
         batch_size: int = 16,
@@ -77,14 +88,21 @@ class AudioVisualInferencer:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if not isinstance(model, BaseModel):
-            self.name = model.filename or "config" if isinstance(model, Config) else str(model)
-            self.name = f"{Path(self.name).stem} {Path(weights).name if weights else 'untrained'}"
-            model = init_model(model, weights, "cpu")
-        else:
+        self.note = ""
+        """What must be said beside pictures by this model."""
+        if isinstance(model, BaseModel):
             if weights is not None:
                 raise ValueError("weights go with a config, this model has its own")
             self.name = type(model).__name__
+        elif isinstance(model, str) and _is_name(model):
+            self.name = model
+            self.note = DEMO_NOTE if model == "cmac-demo" else ""
+            model = get_model(model, file=weights)
+        else:
+            config = model.filename or "config" if isinstance(model, Config) else str(model)
+            checkpoint = Path(weights).name if weights else "untrained"
+            self.name = f"{Path(config).stem} {checkpoint}"
+            model = init_model(model, weights)
         self.device = device or get_device()
         self.model = model.to(self.device).eval()
         self.batch_size = batch_size
@@ -183,6 +201,34 @@ class AudioVisualInferencer:
                 else:
                     yield self._result(index, sources[index], found, stream.durations)
 
+    def picture(self, result: VideoResult, path: str | Path, **options: Any) -> None:
+        """Draw what was found: see :func:`cmac_mm.visualization.video_figure`.
+
+        Args:
+            result (VideoResult): A result of this model.
+            path (str | Path): Picture file to write.
+            **options: Of that function.
+        """
+        video_figure(result, path, self.spectrogram, note=self.note, **options)
+
+    def overlay(self, result: VideoResult, path: str | Path, **options: Any) -> None:
+        """Write an MP4 with what was found: see :func:`cmac_mm.visualization.overlay_video`.
+
+        Args:
+            result (VideoResult): A result of this model, best with a stride of half a clip or less.
+            path (str | Path): File to write.
+            **options: Of that function.
+        """
+        overlay_video(result, path, self.spectrogram, note=self.note, **options)
+
+    @cached_property
+    def spectrogram(self) -> LogMelSpectrogram:
+        """What turns sound into what is drawn: the model's own, if it is log-mel."""
+        for step in self.pipeline:
+            if step["type"] == "LogMelSpectrogram":
+                return TRANSFORMS.build(step)
+        return LogMelSpectrogram()
+
     @property
     def clip_seconds(self) -> float:
         """Length of a clip, seconds: of the longer of picture and sound."""
@@ -257,3 +303,8 @@ class AudioVisualInferencer:
     def _keep_stages(self, modality: str, _module: object, _inputs: object, maps: object) -> None:
         for number, x in enumerate(maps if isinstance(maps, (tuple, list)) else [maps], start=1):
             self._stages[f"{modality}_stage{number}"] = global_average_pool(x).float()
+
+
+def _is_name(model: str) -> bool:
+    """Whether this is a name of a released model, and not a config."""
+    return not model.endswith(".py") and "::" not in model and not Path(model).exists()

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import glob
-import shutil
-import urllib.request
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from http.client import HTTPException
 from pathlib import Path
 from string import punctuation
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import av
 import numpy as np
 
 from ..datasets.audio_visual_dataset import is_address
 from ..preparation.annotations.files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, scan_media
+from ..zoo import download
 
 Arrays = tuple[np.ndarray | None, np.ndarray | None, tuple[float | None, int | None]]
 Input = str | Path | Arrays
-_FETCH_SECONDS = 60.0  # without a byte
 
 
 @dataclass
@@ -103,19 +100,12 @@ def _local(name: str) -> Source:
     return Source(name, name, "" if Path(name).is_file() else "there is no such file")
 
 
-def _fetch(address: str, path: Path) -> Source:
-    if urlsplit(address).scheme not in ("http", "https"):
-        return Source(address, "", "expected an address that begins with http:// or https://")
+def _fetch(address: str, folder: Path) -> Source:
     try:
         # Addresses are ASCII without spaces; what people type need not be.
-        request = quote(address, safe=punctuation)
-        with (
-            urllib.request.urlopen(request, timeout=_FETCH_SECONDS) as answer,
-            path.open("wb") as file,
-        ):
-            shutil.copyfileobj(answer, file)
-    except (OSError, HTTPException, ValueError) as error:
-        return Source(address, "", f"cannot be fetched ({type(error).__name__}: {error})")
+        path = download(quote(address, safe=punctuation), folder=folder)
+    except (RuntimeError, ValueError) as error:
+        return Source(address, "", str(error))
     return Source(address, str(path))
 
 

@@ -154,3 +154,37 @@ class VideoResult:
             "fields": {name: value.tolist() for name, value in fields.items()},
         }
         write_text(path, json.dumps(content) + "\n")
+
+    def save_parquet(self, path: str | Path) -> None:
+        """Write a row a clip to a Parquet file; needs ``pip install cmac_mm[parquet]``.
+
+        Columns are ``source``, ``model``, ``start`` (seconds) and the fields: numbers, lists, or
+        lists of lists for maps. Files of many videos in a folder can be read as one.
+
+        Args:
+            path (str | Path): The file.
+
+        Raises:
+            RuntimeError: If pyarrow is not installed.
+        """
+        try:
+            import pyarrow
+            from pyarrow import parquet
+        except ImportError as error:
+            raise RuntimeError(
+                f"{path}: Parquet files need pyarrow: pip install 'cmac_mm[parquet]'"
+            ) from error
+        count = len(self.starts)
+        columns = {
+            "source": [self.source] * count,
+            "model": [self.model] * count,
+            "start": pyarrow.array(self.starts),
+        }
+        for name, values in self.fields.items():
+            kind = pyarrow.float32()
+            for _ in values.shape[1:]:
+                kind = pyarrow.list_(kind)
+            columns[name] = pyarrow.array(values.tolist(), kind)
+        content = io.BytesIO()
+        parquet.write_table(pyarrow.table(columns), content)
+        write_bytes(path, content.getbuffer())

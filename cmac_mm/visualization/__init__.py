@@ -15,10 +15,12 @@ from .confusion import confusion_picture
 from .frames import middle_frame
 from .line_chart import draw_curves
 from .neighbours import NeighbourRow, neighbour_sheet
+from .overlay_video import overlay_video
 from .predictions import draw_prediction, prediction_picture
 from .result_chart import draw_report
 from .search_page import write_search_page
 from .sheet import SheetRow, attention_sheet, sheet_row
+from .video_figure import video_figure
 
 __all__ = [
     "AgreementCell",
@@ -42,12 +44,14 @@ __all__ = [
     "nearest_rows",
     "neighbour_sheet",
     "overlay_attention",
+    "overlay_video",
     "prediction_picture",
     "read_clip",
     "read_clips",
     "resize_attention",
     "save_clip",
     "sheet_row",
+    "video_figure",
     "write_cluster_page",
     "write_search_page",
 ]

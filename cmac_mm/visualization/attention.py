@@ -62,11 +62,31 @@ def overlay_attention(
     # Stretched before resizing, so that the largest cell is at 1 whatever the target's size.
     low, high = attention.min(), attention.max()
     stretched = (attention - low) / (high - low) if high > low else torch.zeros_like(attention)
-    heat = resize_attention(stretched, frame.shape[:2]).numpy()[..., None]
-    colour = matplotlib.colormaps[colormap](heat[..., 0])[..., :3]
-    # Dimming towards grey sets colours of the scene apart from colours of the map.
-    grey = frame.mean(axis=2, keepdims=True)
-    dimmed = (0.6 * frame + 0.4 * grey) / 255 * 0.9
+    return lay_heat(frame, resize_attention(stretched, frame.shape[:2]).numpy(), colormap, strength)
+
+
+def lay_heat(
+    frame: np.ndarray, heat: np.ndarray, colormap: str = "inferno", strength: float = 0.85
+) -> np.ndarray:
+    """Lay heat over a dimmed picture.
+
+    Args:
+        frame (np.ndarray): Picture, (H, W, 3) uint8.
+        heat (np.ndarray): Heat from 0 to 1 of each pixel, (H, W) float.
+        colormap (str): Name of a matplotlib colour map. Defaults to 'inferno', whose colours also
+            the colour-blind tell apart by their brightness.
+        strength (float): Opacity where the heat is 1, in [0, 1]. Defaults to 0.85.
+
+    Returns:
+        np.ndarray: The overlaid picture, (H, W, 3) uint8.
+    """
+    steps = np.arange(256) / 255
     # Squared, so that the peaks stand out and the scene shows through the rest.
-    opacity = strength * heat**2
-    return np.round(255 * ((1 - opacity) * dimmed + opacity * colour)).astype(np.uint8)
+    opacity = (strength * steps**2).astype(np.float32)
+    colour = 255 * matplotlib.colormaps[colormap](steps)[:, :3].astype(np.float32)
+    level = np.round(255 * heat).astype(np.uint8)
+    # Dimming towards grey sets colours of the scene apart from colours of the map.
+    grey = frame.mean(axis=2, keepdims=True, dtype=np.float32)
+    dimmed = 0.9 * (0.6 * frame.astype(np.float32) + 0.4 * grey)
+    laid = dimmed * (1 - opacity)[level][..., None] + (opacity[:, None] * colour)[level]
+    return np.round(laid).astype(np.uint8)

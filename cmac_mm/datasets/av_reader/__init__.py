@@ -3,7 +3,7 @@
 from .container import MediaError, MediaFile, NoStreamError
 from .display import Scaler, shown_size
 from .sound import read_sound
-from .video import read_frames
+from .video import read_frames, stream_frames
 
 __all__ = [
     "MediaError",
@@ -13,4 +13,5 @@ __all__ = [
     "read_frames",
     "read_sound",
     "shown_size",
+    "stream_frames",
 ]

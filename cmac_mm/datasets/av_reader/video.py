@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import av
 from av.error import FFmpegError
@@ -231,3 +231,43 @@ def _read_counting(media: MediaFile, wanted: list[float], sink: FrameSink) -> in
         raise media.error(f"the picture breaks off at {now:.2f} of {media.duration:.2f} s")
     show(pending)
     return len(wanted)
+
+
+def stream_frames(media: MediaFile) -> Iterator[tuple[float, av.VideoFrame]]:
+    """All pictures of a file as a player shows them, one after the other, for files of any length.
+
+    Damaged pictures are left out, as players do; :func:`read_frames` refuses them.
+
+    Args:
+        media (MediaFile): The open file.
+
+    Yields:
+        tuple[float, av.VideoFrame]: When a picture begins to be shown, seconds, rising; and it.
+
+    Raises:
+        MediaError: The file cannot be read on, or has neither time stamps nor a frame rate.
+    """
+    rate = media.video.average_rate
+    base, origin = float(media.video.time_base), media.origin
+    first: int | None = None
+    step = float(1 / rate) if rate else None
+    time, last = 0.0, -1.0
+    media.rewind()
+    for packet in media.packets(media.video):
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            continue
+        for frame in frames:
+            if media.counted and frame.dts is not None:
+                first = frame.dts if first is None else first
+                time = (frame.dts - first) * base
+            elif not media.counted and frame.pts is not None:
+                time = frame.pts * base - origin
+            elif last >= 0:
+                if step is None:
+                    raise media.error("neither time stamps nor a frame rate")
+                time = last + step
+            if time > last and time >= -_ROUNDING:
+                last = max(time, 0.0)
+                yield last, frame

@@ -1,0 +1,82 @@
+"""The spectrogram of some seconds of a file, with axes in seconds and Hz, and heat over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from mmcv.transforms import BaseTransform
+from torch import Tensor, from_numpy
+
+from ..datasets import MediaFile
+from ..datasets.av_reader import read_sound
+from ..evaluation.functional import filter_frequencies
+from .attention import lay_heat
+from .attention_track import AttentionTrack
+from .sheet import frequency_ticks, spectrogram_picture
+
+COLUMNS_PER_SECOND = 20  # of a map over sound
+_SHORTEST = 0.1  # seconds; a spectrogram of less cannot be drawn
+
+
+@dataclass
+class SoundSpan:
+    """Some seconds of sound as the network hears them.
+
+    Attributes:
+        start (float): Seconds.
+        end (float): Seconds.
+        log_mel (np.ndarray): In dB, lowest frequency first, (num_mels, frames).
+        mel_frequencies (Tensor): Centre of each mel filter, Hz, (num_mels,).
+    """
+
+    start: float
+    end: float
+    log_mel: np.ndarray
+    mel_frequencies: Tensor
+
+
+def read_span(media: MediaFile, spectrogram: BaseTransform, start: float, end: float) -> SoundSpan:
+    """Read some seconds of sound.
+
+    Args:
+        media (MediaFile): The open file.
+        spectrogram (BaseTransform): A :class:`LogMelSpectrogram`.
+        start (float): Seconds.
+        end (float): Seconds; what is shorter than a tenth of a second is drawn with silence behind.
+
+    Raises:
+        MediaError: The sound cannot be decoded.
+    """
+    rate = spectrogram.sample_rate
+    end = max(end, start + _SHORTEST)
+    waveform = read_sound(media, [start], end - start, rate)
+    log_mel = spectrogram.transform(dict(waveform=waveform, sample_rate=rate))["audios"][0, 0]
+    filters = from_numpy(spectrogram.filters.toarray().T)
+    return SoundSpan(start, end, log_mel.numpy(), filter_frequencies(filters, rate))
+
+
+def draw_span(ax: Axes, span: SoundSpan, track: AttentionTrack | None, coloured: bool) -> None:
+    """Draw a spectrogram, and attention over it where there is a track.
+
+    Args:
+        ax (Axes): Where.
+        span (SoundSpan): The sound.
+        track (AttentionTrack | None): Attention of the sound.
+        coloured (bool): The spectrogram in colours, and not in grey.
+    """
+    picture = spectrogram_picture(span.log_mel, coloured)
+    if track is not None:
+        columns = max(2, round(COLUMNS_PER_SECOND * (span.end - span.start)))
+        attention = track.sound_map(span.start, span.end, columns)[
+            ::-1
+        ]  # pictures start at the top
+        picture = lay_heat(picture, track.heat(attention, picture.shape[:2]))
+    height = len(picture)
+    ax.imshow(picture, extent=(span.start, span.end, height, 0), aspect="auto")
+    frequency_ticks(ax, span.mel_frequencies, height)
+    ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.xaxis.set_major_formatter("{x:g} s")
+    ax.set(xlim=(span.start, span.end), ylim=(height, 0))
