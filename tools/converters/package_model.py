@@ -5,7 +5,8 @@ steps, seed, SHA-256 and the figures of evaluations. The one in the package was 
 
     python tools/converters/package_model.py cmac_mm::demo/cmac_sounding-shapes.py \
         work_dirs/quickstart/epoch_6.pth cmac_mm/zoo/cmac-demo.pth --results work_dirs/quickstart \
-        --data "the built-in set of sounding shapes: drawn objects and made-up sounds, nothing real"
+        --data "the built-in set of sounding shapes: drawn objects and made-up sounds, nothing \
+    real. On real videos it shows how things work, not what CMAC can do"
 """
 
 import argparse
