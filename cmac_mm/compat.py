@@ -30,6 +30,7 @@ def apply() -> None:
     _require_cv2()
     _require_mmcv()
     _provide_importlib_metadata()
+    _provide_distutils()
     _provide_drn()
     _provide_numpy_names()
     _do_without_pkg_resources()
@@ -84,6 +85,16 @@ def _provide_importlib_metadata() -> None:
     """Provide what mmaction2 imports undeclared; the standard library has the same API."""
     if importlib.util.find_spec("importlib_metadata") is None:
         sys.modules["importlib_metadata"] = importlib.metadata
+
+
+def _provide_distutils() -> None:
+    """Let mmengine import `distutils`, gone from Python 3.12, when it describes the environment.
+
+    setuptools brings it along by a `.pth` file, which is not read in a folder that is on the path
+    only, as after `pip install --target`; imported, setuptools does the same.
+    """
+    if importlib.util.find_spec("distutils") is None:
+        importlib.import_module("setuptools")
 
 
 def _provide_drn() -> None:

@@ -39,6 +39,23 @@ from cmac_mm import compat, load_config
 NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="this Python has distutils")
+def test_distutils_without_the_file_of_setuptools():
+    """As after `pip install --target`: nothing of setuptools ran when Python started."""
+    code = """if True:
+        import sys
+        sys.meta_path[:] = [f for f in sys.meta_path if "Distutils" not in type(f).__name__]
+        try:
+            import distutils
+        except ImportError:
+            import cmac_mm
+            from mmengine.utils.dl_utils import collect_env
+            print(len(collect_env()))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert int(done.stdout.splitlines()[-1]) > 5, done.stderr
+
+
 def run_python(code, **env):
     """Run code in a fresh process, where nothing has imported cmac_mm."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", **env}
