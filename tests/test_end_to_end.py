@@ -2,29 +2,24 @@
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import run_tool
+from helpers.ranks import run_on_two_ranks
 
 from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
 CONFIG = "configs/demo/cmac_sounding-shapes.py"
 
 
-def run(*command):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
-    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    result = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, env=env, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    return result.stdout + result.stderr
+def check(status, output):
+    assert status == 0, output[-5000:]
+    return output
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +43,9 @@ def options(shapes):
 def work_dir(shapes, tmp_path_factory):
     """Two epochs on two ranks: one, an interruption, and the other."""
     folder = tmp_path_factory.mktemp("work_dir")
-    command = ["bash", "tools/dist_train.sh", CONFIG, 2, "--work-dir", folder, "--seed", 0]
-    run(*command, *options(shapes), "train_cfg.max_epochs=1")
-    run(*command, "--resume", *options(shapes), "train_cfg.max_epochs=2")
+    train = partial(run_on_two_ranks, "train.py", CONFIG, "--work-dir", folder, "--seed", 0)
+    check(*train(*options(shapes), "train_cfg.max_epochs=1", cwd=ROOT))
+    check(*train("--resume", *options(shapes), "train_cfg.max_epochs=2", cwd=ROOT))
     return folder
 
 
@@ -91,15 +86,8 @@ def test_checkpoint_holds_the_encoders_under_their_names(work_dir):
 
 
 def test_test_prints_retrieval(shapes, work_dir):
-    output = run(
-        sys.executable,
-        "tools/test.py",
-        CONFIG,
-        work_dir / "epoch_2.pth",
-        "--work-dir",
-        work_dir / "test",
-        *options(shapes),
-    )
+    args = [CONFIG, work_dir / "epoch_2.pth", "--work-dir", work_dir / "test", *options(shapes)]
+    output = check(*run_tool("test.py", *args, cwd=ROOT))
     scores = dict(re.findall(r"retrieval/(\w+): ([\d.]+)", output))
     assert {"video_to_audio_R1", "audio_to_video_R1", "visual_class_R1"} <= scores.keys()
     assert all(0 <= float(value) <= 1 for value in scores.values())

@@ -4,32 +4,49 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+from helpers.fork_server import run_script
+from helpers.forks import fork
 from helpers.paths import ROOT, TINY, TOOLS
 
+PATHS = [str(ROOT), str(TINY)]
 
-def run(*command, cwd, timeout=300, **env):
-    """Run a command on CPU with the tiny model importable; returns exit status and output."""
-    paths = [str(ROOT), str(TINY)]
-    env = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-        **env,
-    }
+
+def run(*command, cwd, timeout=300, fresh=False, **env):
+    """Run a command on CPU with the tiny model importable; returns exit status and output.
+
+    Unless it is to start afresh, a Python script is forked from a process that has imported what
+    tools need, see `forks`: variables and options that are read at a start do nothing there.
+    """
+    words = [str(part) for part in command]
+    env = environment(**env)
+    if words[0] == sys.executable and words[1].endswith(".py") and not fresh:
+        (code,), output = fork([partial(run_script, words[1:])], PATHS, cwd, env, timeout)
+        return code, output
     result = subprocess.run(
-        [str(part) for part in command],
+        words,
         cwd=cwd,
         env=env,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=timeout,
     )
     return result.returncode, result.stdout
+
+
+def environment(**env):
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(PATHS),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        **env,
+    }
 
 
 def run_tool(name, *args, cwd, **env):

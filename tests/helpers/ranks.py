@@ -1,18 +1,18 @@
-"""Two real gloo processes: for a function, or for a training run."""
+"""Two real gloo processes: for a function, a training run or a tool."""
 
-import atexit
 import gc
-import multiprocessing
 import os
-import pickle
 import socket
 import sys
-import traceback
-from functools import cache, partial
+from functools import partial
+from pathlib import Path
 
 import torch
 
-from helpers.paths import ROOT
+from helpers.fork_server import run_script
+from helpers.forks import fork
+from helpers.paths import ROOT, TOOLS
+from helpers.processes import PATHS, environment
 from helpers.training import run_options
 
 
@@ -23,24 +23,48 @@ def on_two_ranks(function, tmp_path):
 
 def train_on_two_ranks(options, folder):
     """Steps and final state of each of two ranks, which find each other as torchrun's do."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return _fork_two(partial(_train, options, port), folder)
+    return _fork_two(partial(_train, options, _free_port()), folder)
+
+
+def run_on_two_ranks(name, *args, cwd, timeout=300, **env):
+    """A tool on two ranks, as torchrun starts it; returns exit status and output."""
+    words = [str(word) for word in (TOOLS / name, *args, "--launcher", "pytorch")]
+    port = _free_port()
+    ranks = [partial(_run, words, port, rank) for rank in (0, 1)]
+    codes, output = fork(ranks, PATHS, cwd, environment(**env), timeout)
+    return next(filter(None, codes), 0), output
 
 
 def _fork_two(function, folder):
-    server = _server()
-    # The path, too: test files are found on it, those added since the start included.
-    server.send((sys.path, pickle.dumps(function), folder))
-    error = server.recv()
-    assert not error, error
+    ranks = [partial(_save, function, folder, rank) for rank in (0, 1)]
+    # The path, too: test files are found on it.
+    codes, output = fork(ranks, sys.path, cwd=Path.cwd(), env=dict(os.environ), timeout=580)
+    assert codes == [0, 0], output
     return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 
-def _train(options, port, rank):
+def _save(function, folder, rank):
+    torch.save(function(rank), folder / f"rank{rank}")
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _be_rank(port, rank):
     group = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_ADDR="127.0.0.1")
     os.environ.update({key: str(value) for key, value in (group | dict(MASTER_PORT=port)).items()})
+
+
+def _run(words, port, rank):
+    _be_rank(port, rank)
+    run_script(words)
+
+
+def _train(options, port, rank):
+    _be_rank(port, rank)
     os.chdir(ROOT)
     return run_options(options)
 
@@ -54,41 +78,3 @@ def _in_group(init_file, function, rank):
     torch.distributed.barrier()  # nobody leaves while the other still needs it
     torch.distributed.destroy_process_group()
     return result
-
-
-@cache
-def _server():
-    """The line to a process that has imported what ranks need, and forks two at each call.
-
-    Importing takes longer than most of what they do; and each pair starts from the same state.
-    """
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,))
-    process.start()
-    theirs.close()
-    atexit.register(ours.close)  # which ends it
-    return ours
-
-
-def _serve(line):
-    import cmac_mm.models  # noqa: F401
-
-    os.setpgid(0, 0)  # nothing that a test has left behind
-    torch.set_num_threads(1)
-    while True:
-        try:
-            sys.path[:], *args = line.recv()
-        except EOFError:
-            return
-        try:
-            torch.multiprocessing.start_processes(_rank, args, nprocs=2, start_method="fork")
-        except Exception:
-            line.send(traceback.format_exc())
-        else:
-            line.send("")
-
-
-def _rank(rank, function, folder):
-    torch.save(pickle.loads(function)(rank), folder / f"rank{rank}")
-    # A forked process leaves this out, and then waits for loading workers that nobody ends.
-    atexit._run_exitfuncs()

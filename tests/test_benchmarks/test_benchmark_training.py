@@ -2,13 +2,12 @@
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 
 import pytest
 import torch
 from helpers.paths import ROOT
+from helpers.processes import run
 from torch import nn
 
 CONFIG = """
@@ -64,18 +63,9 @@ def test_rows_and_their_parts(tmp_path):
     (tmp_path / "config.py").write_text(CONFIG.format(base=demo))
     args = "config.py --device cpu --batch-size 2 --repeats 2 --threads 1 --json out.json"
     names = ["float32", "fp16", "bf16+channels_last+conv2d+fused+checkpointing"]
-    subprocess.run(
-        [
-            sys.executable,
-            ROOT / "benchmarks/benchmark_training.py",
-            *args.split(),
-            "--combinations",
-            *names,
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        check=True,
-    )
+    command = [sys.executable, ROOT / "benchmarks/benchmark_training.py", *args.split()]
+    status, output = run(*command, "--combinations", *names, cwd=tmp_path)
+    assert status == 0, output
     found = json.loads((tmp_path / "out.json").read_text())
     plain, half, fast = found["rows"]
     assert plain["ratio"] == 1 and half["left_out"] == "fp16 needs a GPU"

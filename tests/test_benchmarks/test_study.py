@@ -1,12 +1,12 @@
 """Studies: a queue of trainings that can be interrupted, and their table."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 import yaml
 from helpers.paths import ROOT
+from helpers.processes import run
 
 from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.utils import read_json
@@ -17,13 +17,7 @@ ROWS = {"plain": [], "lambda 0.3": ["model.head.loss_attention.loss_weight=0.3"]
 def study(folder, *arguments):
     """Run the tool; its exit status and what it printed."""
     command = [sys.executable, ROOT / "benchmarks/study.py", folder, *arguments]
-    done = subprocess.run(
-        [str(part) for part in [*command, "--work-dir", folder / "work"]],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    return done.returncode, done.stdout + done.stderr
+    return run(*command, "--work-dir", folder / "work", cwd=ROOT, timeout=580)
 
 
 def write_study(folder, rows, seeds=(0, 1), options=()):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from helpers.media_tools import write_video
-from helpers.paths import ROOT
 from helpers.tools_in_process import run_tool
 from mmaction.registry import DATASETS
 from mmengine.registry import DefaultScope
@@ -201,13 +198,7 @@ def test_lists_from_tools_on_odd_names(tmp_path):
     split.mkdir()
     (split / "classInd.txt").write_text("1 A\n")
     (split / "trainlist01.txt").write_text(f"A/{name}.avi 1\n", encoding="utf-8")
-    command = [sys.executable, "tools/data/make_lists.py", "ucf101", tmp_path / "videos", split]
-    subprocess.run(
-        [*map(str, command), "--out", str(tmp_path / "out")],
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    run_tool("data/make_lists.py", "ucf101", tmp_path / "videos", split, "--out", tmp_path / "out")
     lines = read_lines(tmp_path / "out/ucf101_train_split1.txt")
     assert lines == [f"A/{name}.avi 0"]
 

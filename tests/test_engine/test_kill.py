@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers.paths import ROOT
 from helpers.processes import end, kill
+from helpers.ranks import run_on_two_ranks
 from helpers.tools_in_process import run_tool
 
 CONFIG = """
@@ -135,7 +136,8 @@ def test_two_ranks_agree_on_where_to_stop(shapes, tmp_path):
     code, output = end(process)
     assert code == 75, output[-3000:]
     assert "leaving with exit code 75" in output
-    code, output = end(start(shapes, tmp_path, "--resume", launcher=launcher))
+    words = command(shapes, tmp_path, "--resume")
+    code, output = run_on_two_ranks("train.py", *words[4:], cwd=ROOT)
     assert code == 0, output[-3000:]
     assert "Auto resumed from the latest checkpoint" in output
     assert (tmp_path / "epoch_2.pth").is_file()

@@ -1,12 +1,11 @@
 """Statistics of a training set against all its spectrograms in one array."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from helpers.paths import ROOT
+from helpers.processes import run_tool
 from mmaction.registry import DATASETS
 from mmengine.registry import init_default_scope
 
@@ -43,16 +42,11 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(*args):
-    command = [sys.executable, ROOT / "tools/data/spectrogram_statistics.py", *args]
-    command = [str(part) for part in command]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-
-
 def test_command(folder):
-    done = run(folder / "config.py", "--seed", 3, "--workers", 2)
-    assert done.returncode == 0, done.stderr
-    assert "4 clips in" in done.stdout and "1 left out" in done.stdout
+    args = [folder / "config.py", "--seed", 3, "--workers", 2]
+    status, output = run_tool("data/spectrogram_statistics.py", *args, cwd=ROOT)
+    assert status == 0, output
+    assert "4 clips in" in output and "1 left out" in output
     content = json.loads((folder / "statistics.json").read_text())
     assert content["settings"] == dict(sample_rate=24000, n_fft=1024, hop_length=240, top_db=100.0)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.paths import TOOLS
+from helpers.processes import run_tool
 from helpers.tools_in_process import load_tool
 
 from cmac_mm.apis import FORMATS
@@ -39,6 +40,35 @@ def test_help_and_usage_errors_come_without_torch(name, flag, code, tmp_path):
     assert result.returncode == code, result.stderr
     text = result.stderr if code else result.stdout
     assert text.startswith(f"usage: {Path(name).name} ")
+
+
+# Arguments of what is not there.
+GONE = {
+    "analysis/cluster_page.py": ["gone.py", "gone.npz"],
+    "analysis/mining_diagnostics.py": ["gone.pth", "--ann-file", "gone.txt"],
+    "converters/convert_checkpoint.py": ["avid", "gone.pth", "out.pth"],
+    "data/browse_dataset.py": ["gone.py"],
+    "data/check_videos.py": ["gone.txt", "out.txt"],
+    "data/make_lists.py": ["ucf101", "gone", "gone"],
+    "data/make_sounding_shapes.py": ["file/gone"],
+    "data/prepare_videos.py": ["gone.txt", "out"],
+    "data/spectrogram_statistics.py": ["gone.py"],
+    "evaluate.py": ["gone.py", "none"],
+    "extract_clip_features.py": ["gone.py", "gone.pth", "gone", "--out", "out"],
+    "report.py": ["gone"],
+    "reproduce.py": ["gone"],
+    "test.py": ["gone.py", "gone.pth"],
+    "train.py": ["gone.py"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tool_imports_what_it_needs(name, tmp_path):
+    """Started afresh, which other tests of the tools save: it gets as far as what is not there."""
+    (tmp_path / "file").touch()
+    code, output = run_tool(name, *GONE[name], cwd=tmp_path, fresh=True)
+    assert code == 1 and "gone" in output.splitlines()[-1], output
 
 
 def options(monkeypatch, name, *args):

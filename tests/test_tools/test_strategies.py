@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 import torch
-from helpers.paths import ROOT, TINY
-from helpers.processes import run
+from helpers.paths import TINY
+from helpers.ranks import run_on_two_ranks
 
 CONFIG = f"""
 _base_ = [{str(TINY / "tiny_config.py")!r}]
@@ -18,10 +18,8 @@ custom_hooks = []
 
 def train(folder, work_dir, *args):
     (folder / "config.py").write_text(CONFIG)
-    script = ROOT / "tools/dist_train.sh"
-    return run(
-        *("bash", script, "config.py", 2, "--seed", 1, "--work-dir", work_dir), *args, cwd=folder
-    )
+    args = ["config.py", "--seed", 1, "--work-dir", work_dir, *args]
+    return run_on_two_ranks("train.py", *args, cwd=folder)
 
 
 def test_two_ranks_share_the_weights(tmp_path):
