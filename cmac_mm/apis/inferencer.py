@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from mmaction.registry import TRANSFORMS
 from mmaction.structures import ActionDataSample
+from mmcv.transforms import BaseTransform
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.model import BaseModel
@@ -222,10 +223,10 @@ class AudioVisualInferencer:
         overlay_video(result, path, self.spectrogram, note=self.note, **options)
 
     @cached_property
-    def spectrogram(self) -> LogMelSpectrogram:
-        """What turns sound into what is drawn: the model's own, if it is log-mel."""
+    def spectrogram(self) -> BaseTransform:
+        """What turns sound into what is drawn: the model's own spectrogram, if it hears."""
         for step in self.pipeline:
-            if step["type"] == "LogMelSpectrogram":
+            if step["type"] in ("AVIDSpectrogram", "GDTSpectrogram", "LogMelSpectrogram"):
                 return TRANSFORMS.build(step)
         return LogMelSpectrogram()
 

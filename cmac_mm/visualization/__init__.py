@@ -19,7 +19,8 @@ from .overlay_video import overlay_video
 from .predictions import draw_prediction, prediction_picture
 from .result_chart import draw_report
 from .search_page import write_search_page
-from .sheet import SheetRow, attention_sheet, sheet_row
+from .sheet import SheetRow, attention_sheet, sheet_image, sheet_row
+from .spectrogram_strip import row_centres
 from .video_figure import video_figure
 
 __all__ = [
@@ -49,7 +50,9 @@ __all__ = [
     "read_clip",
     "read_clips",
     "resize_attention",
+    "row_centres",
     "save_clip",
+    "sheet_image",
     "sheet_row",
     "video_figure",
     "write_cluster_page",

@@ -52,7 +52,7 @@ def overlay_video(
         result (VideoResult): What a model said of the video; a ``stride`` of half a clip makes the
             heat smoother in time.
         path (str | Path): File to write, ending in ``.mp4``.
-        spectrogram (BaseTransform): The model's :class:`LogMelSpectrogram`.
+        spectrogram (BaseTransform): The model's, such as :class:`LogMelSpectrogram`.
         kind (str): ``'guided'`` or ``'predicted'`` attention; where the model gives only the other,
             that. Defaults to ``'guided'``.
         note (str): A line below. Defaults to none.

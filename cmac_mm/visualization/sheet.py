@@ -29,6 +29,7 @@ _TITLES = {
 _TRUTH = "#39ff88"
 _CELL = 1.9  # inches
 _RANGE_DB = 60.0
+_DPI = 130
 _TICKS_HZ = (100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -130,6 +131,32 @@ def attention_sheet(
     Raises:
         ValueError: If there is no row.
     """
+    save_figure(_draw_sheet(rows, mel_frequencies, duration), Path(path))
+
+
+def sheet_image(
+    rows: Sequence[SheetRow], mel_frequencies: Tensor, duration: float | None = None
+) -> np.ndarray:
+    """What :func:`attention_sheet` draws, as a picture (H, W, 3) uint8.
+
+    Args:
+        rows (Sequence[SheetRow]): The rows, top to bottom.
+        mel_frequencies (Tensor): Centre of each mel filter, Hz, (num_mels,).
+        duration (float | None): Length of the sound, seconds. Defaults to None: the time axis has
+            no numbers.
+
+    Raises:
+        ValueError: If there is no row.
+    """
+    figure = _draw_sheet(rows, mel_frequencies, duration)
+    figure.set_dpi(_DPI)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def _draw_sheet(
+    rows: Sequence[SheetRow], mel_frequencies: Tensor, duration: float | None
+) -> Figure:
     if not rows:
         raise ValueError("no rows: expected at least one video for the sheet")
     columns = [
@@ -160,7 +187,7 @@ def attention_sheet(
                 [f"{share * duration:g}" for share in (0, 0.5, 1)],
             )
             ax.set_xlabel("seconds", fontsize=9, color="dimgrey", labelpad=1)
-        save_figure(figure, Path(path))
+        return figure
 
 
 def _draw(ax: Axes, key: str, row: SheetRow, mel_frequencies: Tensor) -> None:
@@ -271,4 +298,4 @@ def frequency_ticks(ax: Axes, mel_frequencies: Tensor, height: int) -> None:
 def save_figure(figure: Figure, path: Path) -> None:
     """Write the picture under a temporary name, then move it into place."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130, format=path.suffix.removeprefix("."))
+        figure.savefig(temporary, dpi=_DPI, format=path.suffix.removeprefix("."))

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from mmcv.transforms import BaseTransform
-from torch import Tensor, from_numpy
+from torch import Tensor, from_numpy, linspace
 
 from ..datasets import MediaFile
 from ..datasets.av_reader import read_sound
@@ -28,14 +28,14 @@ class SoundSpan:
     Attributes:
         start (float): Seconds.
         end (float): Seconds.
-        log_mel (np.ndarray): In dB, lowest frequency first, (num_mels, frames).
-        mel_frequencies (Tensor): Centre of each mel filter, Hz, (num_mels,).
+        levels (np.ndarray): Spectrogram, lowest frequency first, (F, frames).
+        frequencies (Tensor): Of its rows, Hz, (F,).
     """
 
     start: float
     end: float
-    log_mel: np.ndarray
-    mel_frequencies: Tensor
+    levels: np.ndarray
+    frequencies: Tensor
 
 
 def read_span(media: MediaFile, spectrogram: BaseTransform, start: float, end: float) -> SoundSpan:
@@ -43,7 +43,7 @@ def read_span(media: MediaFile, spectrogram: BaseTransform, start: float, end: f
 
     Args:
         media (MediaFile): The open file.
-        spectrogram (BaseTransform): A :class:`LogMelSpectrogram`.
+        spectrogram (BaseTransform): One of this project's.
         start (float): Seconds.
         end (float): Seconds; what is shorter than a tenth of a second is drawn with silence behind.
 
@@ -53,9 +53,23 @@ def read_span(media: MediaFile, spectrogram: BaseTransform, start: float, end: f
     rate = spectrogram.sample_rate
     end = max(end, start + _SHORTEST)
     waveform = read_sound(media, [start], end - start, rate)
-    log_mel = spectrogram.transform(dict(waveform=waveform, sample_rate=rate))["audios"][0, 0]
-    filters = from_numpy(spectrogram.filters.toarray().T)
-    return SoundSpan(start, end, log_mel.numpy(), filter_frequencies(filters, rate))
+    levels = spectrogram.transform(dict(waveform=waveform, sample_rate=rate))["audios"][0, 0]
+    return SoundSpan(start, end, levels.numpy(), row_centres(spectrogram))
+
+
+def row_centres(spectrogram: BaseTransform) -> Tensor:
+    """Frequency of each row of a spectrogram, Hz, lowest first.
+
+    Args:
+        spectrogram (BaseTransform): One of this project's.
+    """
+    if not hasattr(spectrogram, "filters"):  # AVID's, evenly spaced
+        return linspace(0, spectrogram.sample_rate / 2, spectrogram.num_bands)
+    filters = spectrogram.filters.toarray()
+    # Empty filters, as GDT has them, have no frequency: that of the one before.
+    full = filters.any(axis=1)
+    filled = np.maximum.accumulate(np.where(full, np.arange(len(full)), full.argmax()))
+    return filter_frequencies(from_numpy(filters[filled].T), spectrogram.sample_rate)
 
 
 def draw_span(ax: Axes, span: SoundSpan, track: AttentionTrack | None, coloured: bool) -> None:
@@ -67,7 +81,7 @@ def draw_span(ax: Axes, span: SoundSpan, track: AttentionTrack | None, coloured:
         track (AttentionTrack | None): Attention of the sound.
         coloured (bool): The spectrogram in colours, and not in grey.
     """
-    picture = spectrogram_picture(span.log_mel, coloured)
+    picture = spectrogram_picture(span.levels, coloured)
     if track is not None:
         columns = max(2, round(COLUMNS_PER_SECOND * (span.end - span.start)))
         attention = track.sound_map(span.start, span.end, columns)[
@@ -76,7 +90,7 @@ def draw_span(ax: Axes, span: SoundSpan, track: AttentionTrack | None, coloured:
         picture = lay_heat(picture, track.heat(attention, picture.shape[:2]))
     height = len(picture)
     ax.imshow(picture, extent=(span.start, span.end, height, 0), aspect="auto")
-    frequency_ticks(ax, span.mel_frequencies, height)
+    frequency_ticks(ax, span.frequencies, height)
     ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.xaxis.set_major_formatter("{x:g} s")
     ax.set(xlim=(span.start, span.end), ylim=(height, 0))

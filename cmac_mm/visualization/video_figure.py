@@ -65,7 +65,7 @@ def video_figure(
     num_frames: int = 5,
     note: str = "",
 ) -> None:
-    """Draw frames with guided and predicted attention beside the log-mel with its two maps.
+    """Draw frames with guided and predicted attention beside the spectrogram with its maps.
 
     As figure 5 of the CMAC paper, for any video. A box on a frame marks what the network sees of
     it, where that is not all.
@@ -73,7 +73,7 @@ def video_figure(
     Args:
         result (VideoResult): What a model said of the video.
         path (str | Path): Picture file to write; the ending tells the format.
-        spectrogram (BaseTransform): The model's :class:`LogMelSpectrogram`.
+        spectrogram (BaseTransform): The model's, such as :class:`LogMelSpectrogram`.
         start (float, optional): Where the (at most ten) seconds that are drawn begin. Defaults to
             None: they lie in the middle of the video.
         num_frames (int): Frames. Defaults to 5.
@@ -190,4 +190,4 @@ def _draw_sound(ax: Axes, span: object, track: AttentionTrack | None, kind: str 
         ax.set(xticks=[], yticks=[])
     else:
         draw_span(ax, span, track, coloured=kind is None)
-    ax.set_title("log-mel" if kind is None else WORDS[kind, "audio"], fontsize=8, pad=3)
+    ax.set_title("spectrogram" if kind is None else WORDS[kind, "audio"], fontsize=8, pad=3)

@@ -13,7 +13,7 @@ from helpers.tools_in_process import run_tool
 from mmengine.dataset import Compose, default_collate
 from mmengine.logging import MMLogger
 
-from cmac_mm.apis import get_model, inference, list_models, released
+from cmac_mm.apis import AudioVisualInferencer, get_model, inference, list_models, released
 from cmac_mm.features import find_test_pipeline
 from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 from cmac_mm.utils import load_config
@@ -163,3 +163,16 @@ def test_torch_hub(files):
     """As from a checkout: `source="local"` needs no network."""
     model = torch.hub.load(str(ROOT), "gdt_ig65m", source="local", file=files["gdt"])
     assert model.info.name == "gdt_ig65m"
+
+
+def test_pictures_by_a_released_model(files, video, media_dir, tmp_path):
+    """Maps over a spectrogram that is not mel; a video without sound."""
+    inferencer = AudioVisualInferencer("avid-cma_audioset", files["avid"], device="cpu")
+    silent = media_dir / "nasty/ucf101__v_BaseballPitch_g06_c04.avi"
+    both, alone = inferencer([video, silent], progress=False)
+    assert set(alone.fields) == {"visual_feature", "visual_embedding"}
+    assert both.clip_seconds == dict(visual=0.5, audio=2.0)
+    inferencer.picture(both, tmp_path / "a.png", num_frames=2)
+    inferencer.overlay(both, tmp_path / "a.mp4")
+    with pytest.raises(ValueError, match="avid-cma_audioset gives no attention maps to draw"):
+        inferencer.picture(alone, tmp_path / "b.png")

@@ -10,11 +10,12 @@ from helpers.media_tools import write_video
 from matplotlib import colormaps
 from PIL import Image
 
-from cmac_mm.datasets import LogMelSpectrogram
+from cmac_mm.datasets import AVIDSpectrogram, GDTSpectrogram, LogMelSpectrogram
 from cmac_mm.datasets.av_reader import MediaFile, read_sound, stream_frames
 from cmac_mm.features import VideoResult
 from cmac_mm.visualization import overlay_video, video_figure
 from cmac_mm.visualization.overlay_video import _LEAST_WIDTH
+from cmac_mm.visualization.spectrogram_strip import row_centres
 
 KINETICS = "kinetics/bungee_jumping/zkXOcxGnUhs_000025_000035.mp4"
 SILENT = "nasty/ucf101__v_BaseballPitch_g06_c04.avi"  # 320x240
@@ -189,6 +190,17 @@ def test_refusals(media_dir, tmp_path):
         ):
             draw(result, tmp_path / name, SPECTROGRAM)
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_other_spectrograms():
+    """A tone lies in the row whose frequency is its own."""
+    for spectrogram in (SPECTROGRAM, AVIDSpectrogram(), GDTSpectrogram()):
+        rows = row_centres(spectrogram)
+        assert (rows.diff() >= 0).all()
+        tone = np.sin(2 * np.pi * 3000 * np.arange(24000) / 24000).astype(np.float32)[None]
+        found = spectrogram.transform(dict(waveform=tone, sample_rate=24000))["audios"][0, 0]
+        loudest = found.mean(dim=1).argmax()
+        assert rows[loudest] == pytest.approx(3000, rel=0.05), type(spectrogram)
 
 
 @pytest.mark.parametrize("modalities", [("visual", "audio"), ("visual",), ("audio",)])

@@ -1,6 +1,7 @@
 """Hooks of the training loop."""
 
 from .acceleration_hook import AccelerationHook
+from .attention_sheet_hook import AttentionSheetHook
 from .bad_sample_hook import BadSampleHook
 from .clustering_hook import ClusteringHook
 from .cross_modal_agreement_hook import CrossModalAgreementHook
@@ -19,6 +20,7 @@ from .safe_checkpoint_hook import SafeCheckpointHook
 __all__ = [
     "EXIT_CODE",
     "AccelerationHook",
+    "AttentionSheetHook",
     "BadSampleHook",
     "ClusteringHook",
     "CrossModalAgreementHook",
