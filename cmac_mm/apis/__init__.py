@@ -1,6 +1,6 @@
 """Use of trained models from Python."""
 
-from ..zoo import FORMATS, convert_checkpoint, list_models
+from ..zoo import FORMATS, convert_checkpoint, export_to_torchvision, list_models
 from .encoder_features import encoder_features
 from .export import export_encoders
 from .inference import inference, init_model
@@ -15,6 +15,7 @@ __all__ = [
     "convert_checkpoint",
     "encoder_features",
     "export_encoders",
+    "export_to_torchvision",
     "get_model",
     "index_folder",
     "inference",

@@ -1,6 +1,6 @@
 """Configs, checkpoints and the process set-up; imports nothing from the other subpackages."""
 
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, write_checkpoint
 from .config import config_path, load_config, project_folder
 from .files import write_bytes, write_npy, write_text
 from .parallel import Failure, default_workers, run_parallel
@@ -56,6 +56,7 @@ __all__ = [
     "split_lines",
     "weights_of",
     "write_bytes",
+    "write_checkpoint",
     "write_npy",
     "write_text",
 ]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import pickle
 import pickletools
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
+from torch import Tensor
+
+from .files import write_bytes
 
 # Kept, since `compat` puts `read_checkpoint` in its place while mmengine loads.
 _torch_load = torch.load
+_LONGEST_HEADER = 100_000_000  # of safetensors, by its own rules
 # PyTorch's magic number, pickled: files of PyTorch before 1.6 start with it.
 _OLD_FORMAT = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -74,6 +80,9 @@ def read_checkpoint(
 ) -> dict[str, Any]:
     """Read what `torch.save` has written: the one place where checkpoints are unpickled.
 
+    Files of the format safetensors are read too: as ``state_dict``, and ``meta`` from what the file
+    says of itself.
+
     All check sums are compared first, so that one wrong bit anywhere is found. Files of PyTorch
     before 1.6 have none, which is logged. Only tensors, plain values and MMEngine's logs are
     unpickled.
@@ -90,6 +99,8 @@ def read_checkpoint(
         RuntimeError: If the file is no checkpoint, is damaged, or is unsafe.
     """
     check_sums(file, source)
+    if _find_kind(file, source) == "safetensors":
+        return _read_safetensors(file, source, map_location)
     return _unpickle(file, source, map_location=map_location)
 
 
@@ -125,8 +136,10 @@ def check_sums(file: str | Path | BinaryIO, source: str | Path) -> None:
     Raises:
         RuntimeError: If one is wrong, or the file is no checkpoint.
     """
-    if _find_kind(file, source) == "old":
-        _warn_of_no_sums(source, "is in the format of PyTorch before 1.6")
+    kind = _find_kind(file, source)
+    if kind != "zip":
+        old = "of PyTorch before 1.6" if kind == "old" else "safetensors"
+        _warn_of_no_sums(source, f"is in the format {old}")
         return
     try:
         with zipfile.ZipFile(file) as archive:
@@ -153,7 +166,7 @@ def _warn_of_no_sums(source: str | Path, why: str) -> None:
 
 
 def _find_kind(file: str | Path | BinaryIO, source: str | Path) -> str:
-    """`zip`, or `old` for the format before PyTorch 1.6; what is neither is refused."""
+    """`zip`, `old` for the format before PyTorch 1.6, or `safetensors`; all else is refused."""
     if isinstance(file, (str, Path)):
         with Path(file).open("rb") as opened:
             return _find_kind(opened, source)
@@ -163,6 +176,9 @@ def _find_kind(file: str | Path | BinaryIO, source: str | Path) -> str:
             return "old"
         if head.startswith(b"PK\x03\x04") or zipfile.is_zipfile(file):
             return "zip"
+        # The length of a header, which is JSON.
+        if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _LONGEST_HEADER:
+            return "safetensors"
         if not head:
             raise _unreadable(source, "it is empty")
         if _is_pickle(file):
@@ -212,6 +228,48 @@ def _unpickle(file: str | Path | BinaryIO, source: str | Path, **options: Any) -
         if "weights_only" in reason:
             reason = "it is a TorchScript archive"
         raise _unreadable(source, f"{type(error).__name__}: {reason}") from None
+
+
+def _read_safetensors(
+    file: str | Path | BinaryIO, source: str | Path, map_location: Any
+) -> dict[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    data = Path(file).read_bytes() if isinstance(file, (str, Path)) else file.read()
+    try:
+        weights = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        meta = header.get("__metadata__", {})
+        meta = json.loads(meta["meta"]) if "meta" in meta else meta
+    except (SafetensorError, ValueError) as error:
+        raise _unreadable(source, f"it is damaged ({error})") from None
+    if map_location is not None:
+        weights = {key: value.to(map_location) for key, value in weights.items()}
+    return dict(meta=meta, state_dict=weights)
+
+
+def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], meta: Mapping) -> None:
+    """Write weights and what is said of them.
+
+    Args:
+        path (str | Path): File to write: ``*.safetensors`` in that format, else as `torch.save`
+            does it.
+        weights (Mapping[str, Tensor]): The weights.
+        meta (Mapping): Plain values; kept as JSON in safetensors.
+
+    Raises:
+        RuntimeError: If there is no room.
+    """
+    if Path(path).suffix == ".safetensors":
+        from safetensors.torch import save
+
+        tensors = {key: value.contiguous() for key, value in weights.items()}
+        write_bytes(path, save(tensors, {"format": "pt", "meta": json.dumps(dict(meta))}))
+        return
+    content = io.BytesIO()
+    torch.save(dict(meta=dict(meta), state_dict=dict(weights)), content)
+    write_bytes(path, content.getbuffer())
 
 
 def _unreadable(source: str | Path, reason: str) -> RuntimeError:

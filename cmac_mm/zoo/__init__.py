@@ -1,6 +1,6 @@
 """Released encoders: their names, their files, and how these become models of this project."""
 
-from .convert import convert_checkpoint, read_released
+from .convert import convert_checkpoint, export_to_torchvision, read_released
 from .entries import Entry, find_entry, list_models
 from .fetch import download
 from .formats import FORMATS
@@ -14,6 +14,7 @@ __all__ = [
     "convert_checkpoint",
     "describe_inputs",
     "download",
+    "export_to_torchvision",
     "find_entry",
     "list_models",
     "one_encoder",

@@ -18,6 +18,7 @@ from ..utils import (
     refuse_non_finite,
     weights_of,
     write_bytes,
+    write_checkpoint,
 )
 from .fetch import file_sha256
 from .formats import FORMATS, HARMLESS_CLASSES, Format, recognise
@@ -90,8 +91,9 @@ def convert_checkpoint(path: str | Path, out: str | Path, format: str = "auto") 
 
     Args:
         path (str | Path): The file.
-        out (str | Path): File to write: ``state_dict``, and ``meta`` with where the weights come
-            from, the config of their model, what each encoder takes, and the licence.
+        out (str | Path): File to write, ``*.pth`` or ``*.safetensors``: ``state_dict``, and
+            ``meta`` with where the weights come from, the config of their model, what each encoder
+            takes, and the licence.
         format (str): See :func:`read_released`. Defaults to ``'auto'``.
 
     Returns:
@@ -103,8 +105,7 @@ def convert_checkpoint(path: str | Path, out: str | Path, format: str = "auto") 
         RuntimeError: If the file is no checkpoint of this format.
     """
     path, out = Path(path), Path(out)
-    if out.exists() and out.samefile(path):
-        raise ValueError(f"{out} would overwrite the file that it is made from")
+    _refuse_same(path, out)
     name, cfg, weights = read_released(path, format)
     layout = FORMATS[name]
     meta = dict(
@@ -117,7 +118,50 @@ def convert_checkpoint(path: str | Path, out: str | Path, format: str = "auto") 
         config=layout.config,
         inputs={key: asdict(value) for key, value in describe_inputs(cfg).items()},
     )
-    content = io.BytesIO()
-    torch.save(dict(meta=meta, state_dict=weights), content)
-    write_bytes(out, content.getbuffer())
+    write_checkpoint(out, weights, meta)
     return dict(meta, num_keys=dict(Counter(key.split(".")[0] for key in weights)))
+
+
+def export_to_torchvision(path: str | Path, out: str | Path) -> int:
+    """Write the video encoder of a checkpoint of ours as a plain state dict of torchvision's names.
+
+    ``torchvision.models.video.r2plus1d_18`` takes it, all but its ``fc``, with ``strict=False``.
+    The weights are the same to the last bit, also after :func:`convert_checkpoint` has taken them
+    back.
+
+    Args:
+        path (str | Path): The checkpoint, with ``visual_backbone.*``, or ``backbone.*`` of a
+            fine-tuned recogniser.
+        out (str | Path): File to write, ``*.pth`` or ``*.safetensors``.
+
+    Returns:
+        int: Number of weights and buffers.
+
+    Raises:
+        ValueError: If ``out`` is ``path``.
+        RuntimeError: If the checkpoint has no such encoder, or one whose layout is not
+            torchvision's; lists what differs.
+    """
+    path, out = Path(path), Path(out)
+    _refuse_same(path, out)
+    found = weights_of(load_checkpoint(path), path)
+    for prefix in ("visual_backbone.", "backbone."):
+        weights = {k.removeprefix(prefix): v for k, v in found.items() if k.startswith(prefix)}
+        if weights:
+            break
+    wanted = _expected(load_config(FORMATS["torchvision"].config))
+    wanted = {key.removeprefix("visual_backbone."): value for key, value in wanted.items()}
+    if problems := list_mismatches(weights, wanted):
+        raise RuntimeError(f"the video encoder of {path} is not torchvision's:\n  {problems}")
+    if out.suffix == ".safetensors":
+        write_checkpoint(out, weights, {})
+    else:
+        content = io.BytesIO()
+        torch.save(weights, content)
+        write_bytes(out, content.getbuffer())
+    return len(weights)
+
+
+def _refuse_same(path: Path, out: Path) -> None:
+    if out.exists() and out.samefile(path):
+        raise ValueError(f"{out} would overwrite the file that it is made from")

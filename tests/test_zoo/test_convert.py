@@ -1,5 +1,6 @@
 """Files as other projects write them: recognised, converted, refused."""
 
+import json
 import pickle
 import subprocess
 
@@ -8,10 +9,11 @@ import torch
 import torchvision
 from helpers.peer_files import LAYOUTS, constant_weights, envelope, write_full, xdc_layout
 from helpers.tools_in_process import run_tool
+from safetensors import safe_open
 
 from cmac_mm.models import R2Plus1D
 from cmac_mm.utils import load_checkpoint, load_weights
-from cmac_mm.zoo import convert_checkpoint, read_released
+from cmac_mm.zoo import convert_checkpoint, export_to_torchvision, read_released
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +146,60 @@ def test_command(files, tmp_path, capsys):
     assert "visual_backbone: 201 entries" in output
     assert "audio_backbone: 54 entries" in output and "projections: 12 entries" in output
     assert "format: avid" in output and "licence: CC-BY-NC" in output
+
+
+def thin_video_weights(prefix):
+    """Random weights of the full layout would take seconds: one value each, and odd bits."""
+    generator = torch.Generator().manual_seed(3)
+    weights = constant_weights(LAYOUTS["torchvision"]())
+    return {
+        prefix + key: value.clone() + torch.rand((), generator=generator)
+        if value.is_floating_point()
+        else value
+        for key, value in weights.items()
+        if not key.startswith("fc.")
+    }
+
+
+@pytest.mark.parametrize("prefix", ["visual_backbone.", "backbone."])
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_to_torchvision_and_back_to_the_last_bit(prefix, suffix, tmp_path, capsys):
+    ours = thin_video_weights(prefix)
+    torch.save(dict(meta={}, state_dict=ours), tmp_path / "ours.pth")
+    theirs = tmp_path / f"theirs.{suffix}"
+    run_tool("converters/convert_checkpoint.py", tmp_path / "ours.pth", theirs, "--to-torchvision")
+    state = load_checkpoint(theirs)
+    state = state if suffix == "pth" else state["state_dict"]
+    net = torchvision.models.video.r2plus1d_18(weights=None)
+    found = net.load_state_dict(state, strict=False)
+    assert found.missing_keys == ["fc.weight", "fc.bias"] and not found.unexpected_keys
+    convert_checkpoint(theirs, tmp_path / f"back.{suffix}")
+    back = load_checkpoint(tmp_path / f"back.{suffix}")
+    assert back["meta"]["format"] == "torchvision"
+    assert back["state_dict"].keys() == {key.replace(prefix, "visual_backbone.", 1) for key in ours}
+    for key, value in back["state_dict"].items():
+        assert torch.equal(value, ours[key.replace("visual_backbone.", prefix, 1)])
+
+
+def test_what_torchvision_does_not_take(files, tmp_path):
+    convert_checkpoint(files["xdc"], tmp_path / "xdc.pth")
+    with pytest.raises(
+        RuntimeError, match=r"xdc\.pth is not torchvision's:\n  18 of another shape"
+    ):
+        export_to_torchvision(tmp_path / "xdc.pth", tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_a_damaged_safetensors_file(files, tmp_path):
+    convert_checkpoint(files["xdc"], tmp_path / "xdc.safetensors")
+    assert read_safetensors_meta(tmp_path / "xdc.safetensors")["format"] == "xdc"
+    data = (tmp_path / "xdc.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(data[:-100])
+    with pytest.raises(RuntimeError, match=r"cut\.safetensors cannot be read .*it is damaged"):
+        load_checkpoint(tmp_path / "cut.safetensors")
+
+
+def read_safetensors_meta(path):
+    """As any other program reads it."""
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["meta"])
