@@ -99,7 +99,7 @@ def test_converted_weights_and_settings_are_whole_or_absent(tmp_path):
 
     state = R2Plus1D(variant="torchvision").state_dict()
     torch.save(state, tmp_path / "peer.pth")
-    convert = partial(convert_checkpoint, "torchvision", tmp_path / "peer.pth", tmp_path / "o.pth")
+    convert = partial(convert_checkpoint, tmp_path / "peer.pth", tmp_path / "o.pth", "torchvision")
     error = with_room_for(10_000_000, convert)
     assert f"{tmp_path}/o.pth: no room for 119" in str(error)
     assert not list(tmp_path.glob("*o.pth*"))
