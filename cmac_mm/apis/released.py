@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
@@ -182,12 +183,20 @@ def models_table(pattern: str = "*") -> str:
             entry.pretraining + (", with labels" if entry.labels else ""),
             _picture(inputs["visual"]) if "visual" in inputs else "",
             _sound(inputs["audio"]) if "audio" in inputs else "",
-            (cfg.model.get("projection") or {}).get("out_channels", ""),
+            _embedding(cfg),
             *figures,
             FORMATS[entry.format].licence if entry.format else entry.licence,
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
+
+
+def _embedding(cfg: Config) -> int | str:
+    """Length of the embeddings; nothing where there are none."""
+    if "head" in cfg.model:
+        with torch.device("meta"):
+            return MODELS.build(cfg.model).head.embed_channels
+    return (cfg.model.get("projection") or {}).get("out_channels", "")
 
 
 def _picture(found: VisualInput) -> str:

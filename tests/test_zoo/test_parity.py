@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from helpers import peer_nets
 from helpers.peer_files import write_thin
 from helpers.peer_nets import sub
+from helpers.thin_released import thin_config
 from mmaction.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from cmac_mm.utils import load_config, put_weights
-from cmac_mm.zoo import FORMATS, read_released
+from cmac_mm.utils import put_weights
+from cmac_mm.zoo import read_released
 
 BASE = 8
 caffe2 = partial(peer_nets.r2plus1d, eps=1e-3)
@@ -35,24 +36,12 @@ HEADS = dict(
 )
 
 
-def thin_config(source):
-    cfg = load_config(FORMATS[source].config)
-    for name in ("backbone", "visual_backbone", "audio_backbone"):
-        if name in cfg.model:
-            cfg.model[name].base_channels = BASE
-    if cfg.model.get("projection"):
-        width = 8 * BASE
-        out = width // 4 if source == "avid" else width // 2
-        cfg.model.projection.update(in_channels=width, hidden_channels=width, out_channels=out)
-    return cfg
-
-
 @pytest.fixture(params=list(VIDEO))
 def released(request, tmp_path):
     """A source, the weights of its file, and our model with them, in float64."""
     init_default_scope("mmaction")
     weights = write_thin(request.param, tmp_path / "peer.pth", BASE)
-    _, cfg, found = read_released(tmp_path / "peer.pth", cfg=thin_config(request.param))
+    _, cfg, found = read_released(tmp_path / "peer.pth", cfg=thin_config(request.param, BASE))
     model = MODELS.build(cfg.model)
     if cfg.model.type == "FeatureExtractor":
         put_weights(model.backbone, found, "peer.pth", "visual_backbone.")
