@@ -32,3 +32,10 @@ def pytest_collection_modifyitems(items):
 def media_dir(tmp_path_factory) -> Path:
     """Folder of media files: the real ones where they are, else small ones made now."""
     return media_folder(tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quicker():
+    from helpers.quick import quicken  # not before: what starts the tests' processes needs nothing
+
+    quicken()

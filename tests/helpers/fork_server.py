@@ -4,7 +4,6 @@ What is forked is a process as any other: in a group, folder and environment of 
 Python ends as any other (exit status, traceback, functions at exit).
 """
 
-import gc
 import os
 import pickle
 import sys
@@ -22,8 +21,9 @@ def serve(line: Connection, modules: list[str], root: Path) -> Callable[[], obje
     sys.path.insert(0, str(root))
     for name in modules:
         import_module(name)
-    gc.collect()
-    gc.freeze()  # else each would look through all that was imported when it ends
+    from helpers.quick import quicken
+
+    quicken()
     while True:
         try:
             functions, path, cwd, env = line.recv()

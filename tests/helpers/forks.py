@@ -28,47 +28,76 @@ serve(Connection(int(line)), modules, root)()
 """
 
 
-def fork(functions, path, cwd, env, timeout=300) -> tuple[list[int], str]:
-    """Call functions, each in a process; returns the exit statuses and what all have printed.
+class Forked:
+    """Functions under way, each called in a process; with what tests use of `subprocess.Popen`.
 
-    Where one fails the others are killed, and so are all when the time is over.
+    Where one fails the others are killed. What comes next needs the end of what was before.
     """
-    server = _server()
-    reader, writer = os.pipe()
-    server.send(([pickle.dumps(function) for function in functions], path, str(cwd), env))
-    send_handle(server, writer, None)
-    os.close(writer)
-    pids = server.recv()
-    codes, output, waiting = {}, b"", [server, reader]
-    end = time.monotonic() + timeout
-    try:
-        while waiting:
-            ready = wait(waiting, max(0, end - time.monotonic()))
-            if not ready:
-                raise subprocess.TimeoutExpired(str(functions), timeout, output)
-            if reader in ready:
-                piece = os.read(reader, 1 << 16)
-                output += piece
-                if not piece:
-                    waiting.remove(reader)
-            if server in ready:
-                codes.update([server.recv()])
-                if any(codes.values()):
-                    _kill(set(pids) - set(codes))
-                if len(codes) == len(pids):
-                    waiting.remove(server)
-    finally:
-        os.close(reader)
-        _kill(set(pids) - set(codes))
-        for _ in range(len(pids) - len(codes)):
-            server.recv()
-    return [codes[pid] for pid in pids], output.decode()
 
+    _last = None
 
-def _kill(pids):
-    for pid in pids:
-        with suppress(ProcessLookupError):  # its end is on the way to us
-            os.killpg(pid, signal.SIGKILL)
+    def __init__(self, functions, path, cwd, env):
+        if Forked._last is not None:
+            Forked._last.kill()
+        Forked._last = self
+        self._server = _server()
+        self._output, writer = os.pipe()
+        calls = [pickle.dumps(function) for function in functions]
+        self._server.send((calls, path, str(cwd), env))
+        send_handle(self._server, writer, None)
+        os.close(writer)
+        self._codes = dict.fromkeys(self._server.recv())
+        self.pid = next(iter(self._codes))
+
+    @property
+    def returncode(self):
+        """None while one is alive, else the first that is no success."""
+        codes = self._codes.values()
+        return None if None in codes else next(filter(None, codes), 0)
+
+    def poll(self):
+        while self.returncode is None and self._server.poll():
+            self._note_end()
+        return self.returncode
+
+    def communicate(self, timeout=None):
+        end = None if timeout is None else time.monotonic() + timeout
+        output, waiting = b"", [self._output, self._server]
+        try:
+            while True:
+                if self.poll() is not None and self._server in waiting:
+                    waiting.remove(self._server)
+                if not waiting:
+                    return output.decode(), None
+                ready = wait(waiting, end and max(0, end - time.monotonic()))
+                if not ready:
+                    raise subprocess.TimeoutExpired("forked processes", timeout, output)
+                if self._output in ready:
+                    piece = os.read(self._output, 1 << 16)
+                    output += piece
+                    if not piece:
+                        waiting.remove(self._output)
+        except BaseException:
+            self.kill()  # and what it has started
+            raise
+        finally:
+            os.close(self._output)
+
+    def kill(self):
+        self._kill(self._codes)
+        while self.returncode is None:
+            self._note_end()
+
+    def _note_end(self):
+        pid, code = self._server.recv()
+        self._codes[pid] = code
+        if code:
+            self._kill(other for other, end in self._codes.items() if end is None)
+
+    def _kill(self, pids):
+        for pid in pids:
+            with suppress(ProcessLookupError):  # whose end is on the way to us
+                os.killpg(pid, signal.SIGKILL)
 
 
 @cache

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from helpers.fork_server import run_script
-from helpers.forks import fork
+from helpers.forks import Forked
 from helpers.paths import ROOT, TINY, TOOLS
 
 PATHS = [str(ROOT), str(TINY)]
@@ -23,8 +23,9 @@ def run(*command, cwd, timeout=300, fresh=False, **env):
     words = [str(part) for part in command]
     env = environment(**env)
     if words[0] == sys.executable and words[1].endswith(".py") and not fresh:
-        (code,), output = fork([partial(run_script, words[1:])], PATHS, cwd, env, timeout)
-        return code, output
+        process = Forked([partial(run_script, words[1:])], PATHS, cwd, env)
+        output, _ = process.communicate(timeout)
+        return process.returncode, output
     result = subprocess.run(
         words,
         cwd=cwd,
@@ -51,6 +52,12 @@ def environment(**env):
 
 def run_tool(name, *args, cwd, **env):
     return run(sys.executable, TOOLS / name, *args, cwd=cwd, **env)
+
+
+def start_tool(name, *args, cwd, **env):
+    """A tool under way, in a process group of its own; see `run`."""
+    words = [str(word) for word in (TOOLS / name, *args)]
+    return Forked([partial(run_script, words)], PATHS, cwd, environment(**env))
 
 
 def kill(process):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from helpers.fork_server import run_script
-from helpers.forks import fork
+from helpers.forks import Forked
 from helpers.paths import ROOT, TOOLS
 from helpers.processes import PATHS, environment
 from helpers.training import run_options
@@ -31,15 +31,17 @@ def run_on_two_ranks(name, *args, cwd, timeout=300, **env):
     words = [str(word) for word in (TOOLS / name, *args, "--launcher", "pytorch")]
     port = _free_port()
     ranks = [partial(_run, words, port, rank) for rank in (0, 1)]
-    codes, output = fork(ranks, PATHS, cwd, environment(**env), timeout)
-    return next(filter(None, codes), 0), output
+    process = Forked(ranks, PATHS, cwd, environment(**env))
+    output, _ = process.communicate(timeout)
+    return process.returncode, output
 
 
 def _fork_two(function, folder):
     ranks = [partial(_save, function, folder, rank) for rank in (0, 1)]
     # The path, too: test files are found on it.
-    codes, output = fork(ranks, sys.path, cwd=Path.cwd(), env=dict(os.environ), timeout=580)
-    assert codes == [0, 0], output
+    process = Forked(ranks, sys.path, Path.cwd(), dict(os.environ))
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
     return [torch.load(folder / f"rank{rank}", weights_only=True) for rank in (0, 1)]
 
 

@@ -61,7 +61,7 @@ class RecordLabels(Hook):
 # What has a state, in each method: queues; banks, and positives that are mined after an epoch;
 # clusters, new ones each epoch.
 METHODS = {
-    "cmac": {"model.queue_size": 7, "model.grad_norm_interval": 0},
+    "cmac": {"filter_channels": 16, "model.queue_size": 7, "model.grad_norm_interval": 0},
     "avid-cma": {
         "load_from": None,
         "model.num_negatives": 16,
@@ -75,19 +75,24 @@ METHODS = {
 
 
 def make_config(shapes, work_dir, options):
-    """A demo's config for ten videos, two a step: with masks in the sound and colour jitter, so
-    that everything that has a state or draws at random is there. ``method`` is a key of METHODS."""
+    """A demo's config for ten videos, two a step, with thinner networks and smaller pictures; with
+    masks in the sound and colour jitter, so that everything that has a state or draws at random is
+    there. ``method`` is a key of METHODS."""
     options = dict(options)
     method = options.pop("method", "cmac")
     cfg = load_config(
         f"configs/demo/{method}_sounding-shapes.py",
         {
             "work_dir": str(work_dir),
+            "visual_width": 4,
+            "audio_width": 8,
             **METHODS[method],
             "model.data_preprocessor.color_jitter": dict(brightness=0.4, hue=0.2),
             "train_dataloader.batch_size": 2,
             "train_dataloader.num_workers": 0,
             "train_dataloader.persistent_workers": False,
+            "train_dataloader.dataset.pipeline.2.short_side": 32,
+            "train_dataloader.dataset.pipeline.3.transforms.0.size": 32,
             "train_dataloader.dataset.ann_file": f"{shapes}/train.txt",
             "train_dataloader.dataset.data_prefix.video": str(shapes),
             "train_cfg.max_epochs": 2,
@@ -103,6 +108,8 @@ def make_config(shapes, work_dir, options):
             hook.start_epoch = 1
         if hook.type == "ClusteringHook":
             hook.update(batch_size=4, pca_dim=None)
+            if "pipeline" in hook:
+                hook.pipeline[2].short_side = hook.pipeline[3].crop_size = 32
     cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type != "RetrievalMonitorHook"]
     return cfg
 

@@ -1,17 +1,14 @@
 """`kill -9` at any moment, and `--resume`."""
 
-import os
 import random
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 from helpers.paths import ROOT
-from helpers.processes import end, kill
+from helpers.processes import end, environment, kill, start_tool
 from helpers.ranks import run_on_two_ranks
 from helpers.tools_in_process import run_tool
 
@@ -29,24 +26,25 @@ custom_hooks = [dict(type="PreemptionHook", interval=2)]
 """
 
 
-def command(shapes, work_dir, *options, epochs=2):
+def arguments(shapes, work_dir, *options, epochs=2):
     config = shapes / f"config{epochs}.py"
     config.write_text(CONFIG.format(shapes=shapes, epochs=epochs))
-    tool = (sys.executable, "-W", "ignore", "tools/train.py")
-    return [*tool, str(config), "--seed", "3", "--work-dir", str(work_dir), *options]
+    thin = ("visual_width=4", "audio_width=8", "filter_channels=16")
+    options = [*options, "--cfg-options", *thin]
+    return [str(config), "--seed", "3", "--work-dir", str(work_dir), *options]
 
 
-def start(*args, epochs=2, launcher=(), **env):
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **env}
-    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
-    words = command(*args, epochs=epochs)
-    if launcher:
-        script, ranks = launcher
-        words = ["bash", f"tools/{script}", words[4], str(ranks), *words[5:]]
+def start(*args, epochs=2):
+    return start_tool("train.py", *arguments(*args, epochs=epochs), cwd=ROOT)
+
+
+def launch(*args, **env):
+    """On two ranks."""
+    config, *options = arguments(*args)
     return subprocess.Popen(
-        words,
+        ["bash", "tools/dist_train.sh", config, "2", *options],
         cwd=ROOT,
-        env=env,
+        env=environment(**env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,8 +58,7 @@ def final_state(work_dir, epochs):
 
 def check(shapes, folder, kill_one, epochs=2):
     """A run that `kill_one(process, work_dir)` ends again and again ends in the same state."""
-    whole = command(shapes, folder / "at once", epochs=epochs)
-    run_tool("train.py", *whole[4:])
+    run_tool("train.py", *arguments(shapes, folder / "at once", epochs=epochs))
     expected = final_state(folder / "at once", epochs)
     work_dir = folder / "killed"
     for number in range(100):
@@ -129,15 +126,14 @@ def test_killed_at_twenty_random_moments(shapes, tmp_path):
 
 def test_two_ranks_agree_on_where_to_stop(shapes, tmp_path):
     """dist_train.sh hands the signal to its ranks, and ends with their code."""
-    launcher = ("dist_train.sh", 2)
-    process = start(shapes, tmp_path, launcher=launcher)
+    process = launch(shapes, tmp_path)
     wait_for("iter_*.pth", process, tmp_path)
     process.terminate()
     code, output = end(process)
     assert code == 75, output[-3000:]
     assert "leaving with exit code 75" in output
-    words = command(shapes, tmp_path, "--resume")
-    code, output = run_on_two_ranks("train.py", *words[4:], cwd=ROOT)
+    words = arguments(shapes, tmp_path, "--resume")
+    code, output = run_on_two_ranks("train.py", *words, cwd=ROOT)
     assert code == 0, output[-3000:]
     assert "Auto resumed from the latest checkpoint" in output
     assert (tmp_path / "epoch_2.pth").is_file()
@@ -147,10 +143,7 @@ def test_two_ranks_agree_on_where_to_stop(shapes, tmp_path):
 def test_two_nodes_on_one_machine(shapes, tmp_path):
     """Two launchers, one rendezvous: four ranks, of batch 1."""
     nodes = dict(NNODES="2", MASTER_ADDR="127.0.0.1", PORT=str(_free_port()))
-    processes = [
-        start(shapes, tmp_path, launcher=("dist_train.sh", 2), NODE_RANK=str(rank), **nodes)
-        for rank in (0, 1)
-    ]
+    processes = [launch(shapes, tmp_path, NODE_RANK=str(rank), **nodes) for rank in (0, 1)]
     for process in processes:
         code, output = end(process)
         assert code == 0, output[-3000:]
