@@ -9,9 +9,12 @@ in --index. Run it again after files came, changed or went: only these are compu
 the files that go with a file: by default the sounds that go with the picture of a video, and the
 pictures that go with the sound of a sound file. It prints them, and writes a page with pictures and
 playable sound that needs no network. An index is of one model, and refuses every other.
+Without --model it is cmac-demo, which is in the package and has seen drawn shapes only: on real
+files it shows how things work, not what CMAC can do.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 MODALITIES = {"audio": "audio", "video": "visual"}
@@ -45,14 +48,15 @@ def parse_args() -> argparse.Namespace:
             help="folder of the index (work_dirs/search)",
         )
         command.add_argument(
-            "--model", help="a config, or cmac_mm::NAME (query: the one that made the index)"
+            "--model",
+            help="a released model's name, or a config (index: cmac-demo, which has seen drawn "
+            "shapes only; query: the one that made the index)",
         )
         command.add_argument("--weights", help="checkpoint that goes with a config")
         command.add_argument("--device", help="where the model runs, cpu or cuda (what is there)")
         command.add_argument("--batch-size", type=int, default=16, help="clips at a time (16)")
+    index.set_defaults(model="cmac-demo")
     args = parser.parse_args()
-    if args.command == "index" and args.model is None:
-        parser.error("--model: expected the config of a trained model")
     if args.batch_size < 1 or getattr(args, "count", 1) < 1 or getattr(args, "workers", 0) < 0:
         parser.error("--batch-size and --count must be positive, --workers not negative")
     return args
@@ -66,9 +70,17 @@ from cmac_mm.features import SearchIndex
 from cmac_mm.visualization import write_search_page
 
 
+def load_model(model: str, weights: str | None, args: argparse.Namespace) -> AudioVisualInferencer:
+    """Load a model, and say what must be said of it."""
+    inferencer = AudioVisualInferencer(model, weights, args.device, args.batch_size)
+    if inferencer.note:
+        print(inferencer.note, file=sys.stderr)
+    return inferencer
+
+
 def make_index(args: argparse.Namespace) -> None:
     """Bring the index up to date."""
-    inferencer = AudioVisualInferencer(args.model, args.weights, args.device, args.batch_size)
+    inferencer = load_model(args.model, args.weights, args)
     about = made_by(inferencer, args.stride)
     # What a query needs to build the model again.
     for name in ("model", "weights"):
@@ -98,14 +110,14 @@ def ask(args: argparse.Namespace) -> None:
         given = index.made_by
         model = args.model or given["model_given"]
         weights = args.weights if args.model else given["weights_given"] or None
-        inferencer = AudioVisualInferencer(model, weights, args.device, args.batch_size)
+        inferencer = load_model(model, weights, args)
         by, find = (MODALITIES.get(value) for value in (args.by, args.find))
         hits = search_file(inferencer, index, args.file, by, find, args.count)
     for rank, hit in enumerate(hits, start=1):
         print(f"{rank:3}  {hit.similarity:6.3f}  {hit.start:8.1f} s  {hit.path}")
     page = args.page or args.index / f"{args.file.stem}.html"
     title = f"{args.file.name}: what {inferencer.name} finds with it"
-    write_search_page(page, title, str(args.file), hits)
+    write_search_page(page, title, str(args.file), hits, inferencer.note)
     print(f"written: {page}")
 
 

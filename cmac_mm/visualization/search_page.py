@@ -12,7 +12,11 @@ from .clip_media import clip_figure, page_head, read_clips
 
 
 def write_search_page(
-    path: str | Path, title: str, query: str, hits: Sequence[Hit], workers: int | None = None
+    path: str | Path,
+    title: str,
+    query: str,
+    hits: Sequence[Hit],
+    note: str = "",
 ) -> None:
     """Write the page: the query, and what was found with pictures, spectrogram and playable sound.
 
@@ -21,11 +25,13 @@ def write_search_page(
         title (str): Heading.
         query (str): File that was searched with.
         hits (Sequence[Hit]): What was found, best first.
-        workers (int, optional): Processes that read files. Defaults to None: one per CPU core.
+        note (str): What must be said of the model. Defaults to '': nothing.
     """
     places = [(query, None), *((hit.path, hit.start) for hit in hits)]
-    media = read_clips(places, workers=workers)
+    media = read_clips(places)
     parts = page_head(title)
+    if note:
+        parts.append(f'<p class="note">{escape(note)}</p>')
     parts.append('<h2>Query</h2><div class="clips">')
     parts.append(clip_figure(query, media[places[0]], "what was searched with"))
     parts.append(f'</div><h2>Found</h2><p class="note">{escape(str(len(hits)))} files</p>')

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ..utils import (
     load_checkpoint,
     load_config,
     refuse_non_finite,
     weights_of,
-    write_bytes,
+    write_checkpoint,
     write_text,
 )
 from ..version import __version__
@@ -40,13 +37,13 @@ def package_model(
         data (str): A sentence on what it has seen.
         results (Sequence[Mapping]): Of its evaluations, as :func:`load_results` reads them.
             Defaults to none.
-        max_bytes (int): Largest size. Defaults to 3,000,000.
+        max_bytes (int): Largest size of the weights. Defaults to 3,000,000.
 
     Returns:
         Path: The card.
 
     Raises:
-        ValueError: If the file would be larger, or ``out`` does not end in ``.pth``.
+        ValueError: If the weights take more, or ``out`` does not end in ``.pth``.
         RuntimeError: If the checkpoint is none of a run, is damaged or holds weights that are no
             numbers.
     """
@@ -63,12 +60,10 @@ def package_model(
             f"{checkpoint}: expected a checkpoint of a run, its meta lacks {', '.join(missing)}"
         )
     meta = {key: meta[key] for key in _KEPT if key in meta}
-    file = io.BytesIO()
-    torch.save(dict(meta=meta, state_dict=weights), file)
-    size = file.tell()
+    size = sum(value.nbytes for value in weights.values())
     if size > max_bytes:
         raise ValueError(f"{checkpoint}: its weights take {size} bytes, expected {max_bytes}")
-    write_bytes(out, file.getbuffer())
+    write_checkpoint(out, weights, meta)
     card = out.with_suffix(".md")
     name = config if str(config).startswith("cmac_mm::") else Path(config).name
     facts = {
@@ -76,7 +71,7 @@ def package_model(
         "data": data,
         "videos": meta.get("training_list", {}).get("size", "not known"),
         "training": f"{meta['iter']} steps, {meta['epoch']} epochs, seed {meta['seed']}",
-        "weights": f"{sum(value.numel() for value in weights.values()):,}, {size:,} bytes",
+        "weights": f"{sum(value.numel() for value in weights.values()):,}, {out.stat().st_size:,} bytes",
         "SHA-256": f"`{file_sha256(out)}`",
         "written by": f"cmac_mm {__version__}",
         "licence": "Apache-2.0",

@@ -10,6 +10,7 @@ import torch
 from helpers.tools_in_process import run_tool
 
 from cmac_mm.apis import AudioVisualInferencer, init_model
+from cmac_mm.apis.inferencer import DEMO_NOTE
 from cmac_mm.datasets.av_reader import MediaFile, read_sound
 from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
 
@@ -99,3 +100,15 @@ def test_refusals(folder, capsys):
         query(folder, capsys, "media/broken.mp4")
     with pytest.raises(FileNotFoundError, match="there is no index"):
         run_tool("search.py", "query", "x.mp4", "--index", "nowhere", cwd=folder)
+
+
+def test_the_model_in_the_package_says_what_it_has_seen(folder, capsys):
+    media = folder / "few"
+    media.mkdir()
+    shutil.copy(folder / "media/000000.mp4", media)
+    run_tool("search.py", "index", media, "--index", "few_index", cwd=folder)
+    printed = capsys.readouterr()
+    assert "by cmac-demo" in printed.out and DEMO_NOTE in printed.err
+    run_tool("search.py", "query", media / "000000.mp4", "--index", "few_index", cwd=folder)
+    assert DEMO_NOTE in capsys.readouterr().err
+    assert DEMO_NOTE in (folder / "few_index/000000.html").read_text()

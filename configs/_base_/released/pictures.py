@@ -1,6 +1,6 @@
 # A released video encoder by itself: features of 10 uniform clips a video, averaged. The files that
 # build on this one say which network, its mean and deviation, and the clips that it was trained on.
-default_scope = "mmaction"
+_base_ = ["loader.py"]
 
 model = dict(
     type="FeatureExtractor",
@@ -12,11 +12,4 @@ model = dict(
         mean=[110.2008, 100.63983, 95.99475],
         std=[58.14765, 56.46975, 55.332195],
     ),
-)
-test_dataloader = dict(
-    batch_size=4,  # videos
-    num_workers=8,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    collate_fn=dict(type="default_collate"),
-    dataset=dict(type="AudioVisualDataset", test_mode=True),
 )
