@@ -65,13 +65,14 @@ def package_model(
         raise ValueError(f"{checkpoint}: its weights take {size} bytes, expected {max_bytes}")
     write_checkpoint(out, weights, meta)
     card = out.with_suffix(".md")
+    count = sum(value.numel() for value in weights.values())
     name = config if str(config).startswith("cmac_mm::") else Path(config).name
     facts = {
         "config": f"`{name}` ({load_config(config).model.type})",
         "data": data,
         "videos": meta.get("training_list", {}).get("size", "not known"),
         "training": f"{meta['iter']} steps, {meta['epoch']} epochs, seed {meta['seed']}",
-        "weights": f"{sum(value.numel() for value in weights.values()):,}, {out.stat().st_size:,} bytes",
+        "weights": f"{count:,}, {out.stat().st_size:,} bytes",
         "SHA-256": f"`{file_sha256(out)}`",
         "written by": f"cmac_mm {__version__}",
         "licence": "Apache-2.0",
