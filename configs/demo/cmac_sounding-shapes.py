@@ -1,8 +1,8 @@
 # CMAC on the built-in set of sounding shapes: thin networks, minutes on two CPU cores.
 # The recipe is the demo's own. The paper's (MoCo queues, SGD) needs hundreds of thousands of steps
-# to leave chance; a short run learns from in-batch negatives, with AdamW. Three more switches make
-# its attention find object and sound, see README.md: the filters are contrasted themselves, without
-# projections, the guided map takes gradient, and both modalities' maps weigh the same.
+# to leave chance; a short run learns from in-batch negatives, with AdamW. Two more switches make
+# its attention find the object, see README.md: the filters are contrasted themselves, without
+# projections, and the guided map takes gradient. Both modalities' maps weigh the same.
 _base_ = ["../_base_/models/cmac_r2plus1d-18_resnet9.py", "../_base_/default_runtime.py"]
 
 data_root = "data/sounding_shapes"

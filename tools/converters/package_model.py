@@ -1,7 +1,8 @@
 r"""Make a file to give away of a checkpoint: package_model.py CONFIG CHECKPOINT OUT --data TEXT.
 
 Writes the weights alone (weights-only, float32) to OUT, and beside it a card, NAME.md, with data,
-steps, seed, SHA-256 and the figures of evaluations. The one in the package was made by
+steps, seed, SHA-256 and the figures of evaluations. The one in the package was made of
+a quickstart with OMP_NUM_THREADS=1 by
 
     python tools/converters/package_model.py cmac_mm::demo/cmac_sounding-shapes.py \
         work_dirs/quickstart/epoch_6.pth cmac_mm/zoo/cmac-demo.pth --results work_dirs/quickstart \
