@@ -120,3 +120,17 @@ def test_bad_labels_are_refused():
     for wrong in ([0, 1, 2], [-1, -1, -1, -1]):
         with pytest.raises(ValueError, match="expected clusters of 4 samples"):
             one.set_labels([np.array(wrong, dtype=np.int32)])
+
+
+def test_short_epochs_are_balanced_and_come_to_every_sample():
+    labels = [0] * 40 + [1] * 8
+    one = sampler([labels], samples_per_epoch=8)
+    times = np.zeros(48)
+    for epoch in range(60):
+        one.set_epoch(epoch)
+        order = list(one)
+        assert len(order) == len(one) == 8
+        assert count(order, labels).tolist() == [4, 4]
+        times += np.bincount(order, minlength=48)
+    assert times.min() > 0
+    assert times[40:].min() >= 20 and times[40:].max() <= 40  # 30 expected

@@ -1,4 +1,5 @@
 import pickle
+from collections import Counter
 
 import pytest
 from mmengine.dist import get_dist_info
@@ -88,6 +89,56 @@ def test_repeats_have_other_seeds():
     assert len({i.seed for i in seen}) == 15
 
 
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("samples", [7, 23, 24, 60])
+def test_short_and_long_epochs_show_every_sample_equally_often(samples, drop_last):
+    """23 samples, 6 a batch: epochs end inside a pass, and what is left out comes later."""
+    options = dict(samples_per_epoch=samples, drop_last=drop_last)
+    counts, lengths = Counter(), set()
+    for epoch in range(12):
+        seen = [i for batch in globally(2, epoch=epoch, **options) for i in batch]
+        counts.update(map(int, seen))
+        lengths.add(len(seen))
+        times = [counts[i] for i in range(23)]
+        assert max(times) - min(times) <= 1
+    assert lengths == {samples - samples % 6 if drop_last or samples % 6 == 1 else samples}
+    assert sum(times) == 12 * lengths.pop()
+
+
+def test_short_epochs_are_stretches_of_whole_ones():
+    whole = [i for epoch in (0, 1, 2) for batch in globally(1, epoch=epoch) for i in batch]
+    short = [
+        i
+        for epoch in range(6)
+        for batch in globally(1, epoch=epoch, samples_per_epoch=11, batch_size=11, repeats=10)
+        for i in batch
+    ]
+    assert [int(i) for i in short] == [int(i) for i in whole][:66]
+    assert len({i.seed for i in short}) == 66
+
+
+def test_short_epochs_on_any_number_of_ranks_from_any_start():
+    options = dict(samples_per_epoch=20, epoch=5)
+    one = globally(1, batch_size=12, **options)
+    assert [len(batch) for batch in one] == [12, 8]
+    for world_size in (2, 3, 4):
+        several = globally(world_size, batch_size=12 // world_size, **options)
+        assert several == one
+        assert globally(world_size, batch_size=12 // world_size, start=1, **options) == one[1:]
+
+
+def test_short_epochs_in_order():
+    seen = [
+        [
+            int(i)
+            for batch in globally(1, 5, epoch=epoch, samples_per_epoch=3, shuffle=False)
+            for i in batch
+        ]
+        for epoch in range(3)
+    ]
+    assert seen == [[0, 1, 2], [3, 4, 0], [1, 2, 3]]
+
+
 def test_index_goes_to_workers_whole():
     index = pickle.loads(pickle.dumps(SampleIndex(7, 123, 64, 5)))
     assert (index, index.seed, index.global_batch_size, index.batch_seed) == (7, 123, 64, 5)
@@ -99,6 +150,10 @@ def test_index_goes_to_workers_whole():
 def test_refuses():
     with pytest.raises(ValueError, match="repeats"):
         ResumableSampler(range(3), repeats=0)
+    with pytest.raises(ValueError, match="samples_per_epoch must be at least 1, got 0"):
+        ResumableSampler(range(3), samples_per_epoch=0)
+    with pytest.raises(ValueError, match="4 training samples make no batch of 5"):
+        sampler(size=50, batch_size=5, drop_last=True, samples_per_epoch=4)
     with pytest.raises(ValueError, match="5 training samples make no batch of 6"):
         sampler(size=5, batch_size=6, drop_last=True)
     with pytest.raises(RuntimeError, match="ResumableTrainLoop"):

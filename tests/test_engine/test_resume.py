@@ -26,6 +26,20 @@ def test_resumed_run_is_the_same_to_the_last_bit(config, whole_run, tmp_path, op
     assert_same(state, resumed)
 
 
+@pytest.mark.parametrize(
+    "method", ["cmac", pytest.param("avid-cma", marks=pytest.mark.slow), "xdc"]
+)
+def test_short_epochs_resumed_are_the_same_to_the_last_bit(config, tmp_path, method):
+    """Epochs of 6 of 10 videos: stopped inside one that begins a second pass over the list."""
+    options = {"method": method, "train_dataloader.sampler.samples_per_epoch": 6}
+    losses, state = train(config(tmp_path / "at once", **options))
+    cfg = config(tmp_path / "in parts", **options)
+    part, _ = train(cfg, stop_after=4)
+    rest, resumed = train(cfg, resume=True)
+    assert len(losses) == 6 and part + rest == losses
+    assert_same(state, resumed)
+
+
 def test_resume_does_not_load_what_is_done(config, tmp_path):
     cfg = config(tmp_path)
     train(cfg, stop_after=4)

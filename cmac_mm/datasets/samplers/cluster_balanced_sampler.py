@@ -26,11 +26,19 @@ class ClusterBalancedSampler(ResumableSampler):
     Args:
         dataset (Sized): The data set.
         repeats (int): Samples of an epoch, as a multiple of the data set's. Defaults to 1.
+        samples_per_epoch (int, optional): Samples of an epoch, in place of ``repeats``; each epoch
+            draws them anew. Defaults to None.
         seed (int, optional): Set by the loop. Defaults to None.
     """
 
-    def __init__(self, dataset: Sized, repeats: int = 1, seed: int | None = None) -> None:
-        super().__init__(dataset, shuffle=True, repeats=repeats, seed=seed)
+    def __init__(
+        self,
+        dataset: Sized,
+        repeats: int = 1,
+        samples_per_epoch: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(dataset, repeats=repeats, samples_per_epoch=samples_per_epoch, seed=seed)
         self._labels: list[np.ndarray] = []
 
     def set_labels(self, labels: Sequence[np.ndarray]) -> None:

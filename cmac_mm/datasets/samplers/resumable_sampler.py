@@ -56,21 +56,38 @@ class ResumableSampler(Sampler[SampleIndex]):
     Without ``drop_last`` the last global batch is smaller, and on some ranks by one sample more;
     where not every rank would get one, it is left out.
 
+    With ``samples_per_epoch`` an epoch is a stretch of passes over the data set, each in an order
+    of its own, and the next epoch goes on where it ends: after any number of epochs no sample has
+    come more than once more often than another.
+
     Args:
         dataset (Sized): The data set.
         shuffle (bool): Draw a new order each epoch. Defaults to True.
         repeats (int): How often each sample comes in an epoch, with other random choices each
             time. Defaults to 1.
+        samples_per_epoch (int, optional): Samples of an epoch, fewer or more than the data set has;
+            ``repeats`` then does nothing. Defaults to None: the data set's times ``repeats``.
         seed (int, optional): Set by the loop. Defaults to None.
+
+    Raises:
+        ValueError: If a number is below 1.
     """
 
     def __init__(
-        self, dataset: Sized, shuffle: bool = True, repeats: int = 1, seed: int | None = None
+        self,
+        dataset: Sized,
+        shuffle: bool = True,
+        repeats: int = 1,
+        samples_per_epoch: int | None = None,
+        seed: int | None = None,
     ) -> None:
         if repeats < 1:
             raise ValueError(f"repeats must be at least 1, got {repeats}")
+        if samples_per_epoch is not None and samples_per_epoch < 1:
+            raise ValueError(f"samples_per_epoch must be at least 1, got {samples_per_epoch}")
         self.rank, self.world_size = get_dist_info()
-        self.num_samples = len(dataset) * repeats
+        self.samples_per_epoch = samples_per_epoch
+        self.num_samples = samples_per_epoch or len(dataset) * repeats
         self.dataset_size = len(dataset)
         self.shuffle = shuffle
         self.seed = 0 if seed is None else seed
@@ -151,7 +168,21 @@ class ResumableSampler(Sampler[SampleIndex]):
 
     def _order(self, generator: np.random.Generator) -> np.ndarray:
         """Samples of the whole epoch, all ranks."""
-        order = np.arange(self.num_samples)
+        if self.samples_per_epoch is None:
+            return self._shuffled(self.num_samples, generator) % self.dataset_size
+        full = self.num_batches * self.global_batch_size
+        start = self.epoch * min(full, self.num_samples)  # what fills no batch is not passed over
+        number, skipped = divmod(start, self.dataset_size)
+        parts, length = [], -skipped
+        while length < self.num_samples:
+            one = self._shuffled(self.dataset_size, np.random.default_rng([self.seed, number]))
+            parts.append(one[max(0, -length) : self.num_samples - length].copy())
+            number, length = number + 1, length + self.dataset_size
+        return np.concatenate(parts)
+
+    def _shuffled(self, size: int, generator: np.random.Generator) -> np.ndarray:
+        # 65 million rows are 0.25 GB for each rank; the order does not depend on the type.
+        order = np.arange(size, dtype=np.int32 if size < 2**31 else np.int64)
         if self.shuffle:
-            order = generator.permutation(order)
-        return order % self.dataset_size
+            generator.shuffle(order)
+        return order

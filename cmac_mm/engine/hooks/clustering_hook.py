@@ -107,8 +107,8 @@ class ClusteringHook(Hook):
         if len(dataset) != model.num_videos:
             raise ValueError(
                 f"ClusteringHook needs the training list as a whole: it has {model.num_videos} "
-                f"rows, the data set {len(dataset)}. For more clips an epoch set repeats of the "
-                "sampler; for a part of the list write a shorter list"
+                f"rows, the data set {len(dataset)}. For more or fewer clips an epoch set repeats "
+                "or samples_per_epoch of the sampler; for a part of the list write a shorter list"
             )
         if self.num_rounds == 0:
             if model.current_round < 0:
