@@ -271,17 +271,21 @@ def test_all_of_audioset_takes_as_many_steps_as_kinetics():
         assert new / old == pytest.approx(224_576 / 2_041_789, rel=0.15)
 
 
-def avid(name, data="k400", recipe="8x224-30e"):
-    return load(f"cmac_mm::avid/{name}_8xb32-{recipe}_{data}.py")
+def avid(name, data="k400", recipe=None):
+    recipe = recipe or {"k400": "8xb32-8x224-30e", "audioset": "8xb20-8x224-40e"}[data]
+    return load(f"cmac_mm::avid/{name}_{recipe}_{data}.py")
 
 
-@pytest.mark.parametrize(("data", "clips"), [("k400", 10), ("audioset", 5)])
-def test_avid_is_the_papers_recipe(data, clips):
+@pytest.mark.parametrize(
+    ("data", "clips", "batch", "lr", "epochs"),
+    [("k400", 10, 256, 2e-4, 30), ("audioset", 5, 160, 5e-4, 40)],
+)
+def test_avid_is_the_authors_recipe(data, clips, batch, lr, epochs):
     cfg = avid("avid_r2plus1d-18", data)
     optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("Adam", 2e-4, 1e-5)
-    assert cfg.train_cfg.max_epochs == 30 and cfg.train_dataloader.sampler.repeats == clips
-    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 256
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("Adam", lr, 1e-5)
+    assert cfg.train_cfg.max_epochs == epochs and cfg.train_dataloader.sampler.repeats == clips
+    assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == batch
     model = cfg.model
     assert (model.num_negatives, model.bank_momentum, model.head.temperature) == (1024, 0.5, 0.07)
     assert (model.head.hidden_channels, model.head.embed_channels) == (512, 128)
@@ -310,9 +314,15 @@ def test_avid_variants_and_cma(data):
         weights[name] = (cfg.model.head.cross_weight, cfg.model.head.self_weight)
         assert cfg.train_dataloader == base.train_dataloader
     assert weights == {"avid-self": (0, 1), "avid-joint": (1, 1)}
-    cma = avid("avid-cma_r2plus1d-18", data, "8x224-20e")
-    assert cma.load_from == f"work_dirs/avid_r2plus1d-18_8xb32-8x224-30e_{data}/epoch_30.pth"
-    assert cma.train_cfg.max_epochs == 20
+    recipe, epochs, lr = {
+        "k400": ("8xb32-8x224-20e", 20, 2e-4),
+        "audioset": ("8xb20-8x224-40e", 40, 1e-4),
+    }[data]
+    cma = avid("avid-cma_r2plus1d-18", data, recipe)
+    last = base.train_cfg.max_epochs
+    first = f"avid_r2plus1d-18_8xb{base.train_dataloader.batch_size}-8x224-{last}e_{data}"
+    assert cma.load_from == f"work_dirs/{first}/epoch_{last}.pth"
+    assert (cma.train_cfg.max_epochs, cma.optim_wrapper.optimizer.lr) == (epochs, lr)
     assert (cma.model.num_positives, cma.model.head.agreement_weight) == (32, 1)
     hook = cma.custom_hooks[-1]
     assert hook.type == "CrossModalAgreementHook" and hook.mode == "min"
@@ -320,21 +330,21 @@ def test_avid_variants_and_cma(data):
 
 
 def test_cma_ablations_differ_in_their_row_alone():
-    base = avid("avid-cma_r2plus1d-18", recipe="8x224-20e")
+    base = avid("avid-cma_r2plus1d-18", recipe="8xb32-8x224-20e")
     for name, value in (("0p1", 0.1), ("0p3", 0.3), ("3", 3), ("10", 10)):
-        cfg = avid(f"avid-cma_ablation-lambda-{name}", recipe="8x224-20e")
+        cfg = avid(f"avid-cma_ablation-lambda-{name}", recipe="8xb32-8x224-20e")
         assert cfg.model.head.agreement_weight == value
         cfg.model.head.agreement_weight = 1.0
         assert cfg.model == base.model and cfg.custom_hooks == base.custom_hooks
     for mode in ("visual", "audio", "max"):
-        cfg = avid(f"avid-cma_ablation-positives-{mode}", recipe="8x224-20e")
+        cfg = avid(f"avid-cma_ablation-positives-{mode}", recipe="8xb32-8x224-20e")
         assert cfg.custom_hooks[-1].mode == mode
         cfg.custom_hooks[-1].mode = "min"
         assert cfg.custom_hooks == base.custom_hooks and cfg.model == base.model
 
 
 def test_avid_on_cmacs_input_differs_in_method_alone():
-    cfg = avid("avid_cmac-input", recipe="32x128-20e")
+    cfg = avid("avid_cmac-input", recipe="8xb32-32x128-20e")
     cmac = load("cmac_mm::cmac_k400.py")
     for key in ("visual_backbone", "audio_backbone", "data_preprocessor"):
         assert cfg.model[key] == cmac.model[key]

@@ -582,3 +582,41 @@ def test_paths_that_cannot_stand_in_a_list(tmp_path, path, label, message):
     wanted = Annotations([AnnotationList("x", [Clip("x", label)])])
     with pytest.raises(ValueError, match=message):
         write_lists(wanted, lambda clip: path, tmp_path)
+
+
+def test_a_published_subset_of_audioset(audioset, tmp_path):
+    ids_file = tmp_path / "unbalanced_train-100k.txt"
+    ids_file.write_text(
+        "_u000000007_30000_40000.mp4\n\n_u000000003_30000_40000.mp4\n-b000000001_0_9000.mp4"
+    )
+    files = ["_u000000003.mp4", "x/_u000000007_30_40.webm", "-b000000001_0_9.mp4"]
+    lists, summaries = make_audioset(None, files, tmp_path / "out", id_files=[ids_file])
+    assert lists == {"unbalanced_train-100k": [files[1], files[0], files[2]]}
+    assert summaries[0].annotated == 3 and not summaries[0].missing
+    both = read_audioset(audioset, (5,), id_files=[ids_file]).lists
+    assert [wanted.name for wanted in both][-2:] == ["audioset_train_5", "unbalanced_train-100k"]
+    assert [str(clip) for clip in both[-1].clips][2] == "-b000000001_000000_000009"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "found none"),
+        (
+            "_u000000007_30000_40000.mp4\nabc_1_2.mp4",
+            r"ids\.txt, line 2: expected .*'abc_1_2\.mp4'",
+        ),
+        ("_u000000007_40000_30000.mp4", "line 1: expected"),
+        ("_u000000007_3_4.mp4\n_u000000007_3_4.mp4", "line 2: .* is there twice"),
+    ],
+)
+def test_a_file_that_is_no_subset(text, message, tmp_path):
+    (tmp_path / "ids.txt").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_audioset(None, id_files=[tmp_path / "ids.txt"])
+
+
+def test_a_subset_named_as_an_official_list(audioset, tmp_path):
+    (tmp_path / "audioset_eval.txt").write_text("_u000000007_3_4.mp4")
+    with pytest.raises(ValueError, match="rename the subset's file"):
+        read_audioset(audioset, id_files=[tmp_path / "audioset_eval.txt"])

@@ -62,6 +62,16 @@ def test_audioset_options(run, tmp_path):
     assert "3 media files on disk, 1 of them in no list" in output
 
 
+def test_a_published_subset_needs_no_segments(run, tmp_path):
+    (tmp_path / "ids.txt").write_text("aaaaaaaaaaa_0_10000.mp4\nbbbbbbbbbbb_0_10000.mp4\n")
+    (tmp_path / "Yaaaaaaaaaaa_0_10.mp4").touch()
+    out = tmp_path / "out"
+    code, output = run("audioset", tmp_path, "--ids", tmp_path / "ids.txt", "--out", out)
+    assert code == 0, output
+    assert (out / "ids.txt").read_text() == "Yaaaaaaaaaaa_0_10.mp4\n"
+    assert (out / "ids_missing.txt").read_text() == "bbbbbbbbbbb_000000_000010\n"
+
+
 def test_dcase_needs_no_table(run, tmp_path):
     for part in ("train", "val"):
         (tmp_path / part).mkdir()

@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
             type=Path,
             metavar="ANNOTATIONS",
             help=annotations,
-            nargs="?" if name.startswith("dcase") else None,
+            nargs="?" if name.startswith("dcase") or name == "audioset" else None,
         )
         command.add_argument(
             "--out",
@@ -75,7 +75,19 @@ def parse_args() -> argparse.Namespace:
                 help="sizes of the random subsets of the training part (100000 240000)",
             )
             command.add_argument("--seed", type=int, default=0, help="of the subsets (0)")
-    return parser.parse_args()
+            command.add_argument(
+                "--ids",
+                type=Path,
+                nargs="+",
+                default=[],
+                metavar="FILE",
+                help="published subsets, lines ID_STARTMS_ENDMS.mp4 (AVID's "
+                "unbalanced_train-100k.txt): one list each; then ANNOTATIONS may be left out",
+            )
+    args = parser.parse_args()
+    if args.data_set == "audioset" and args.annotations is None and not args.ids:
+        parser.error("audioset: give ANNOTATIONS, or a published subset with --ids, or both")
+    return args
 
 
 if __name__ == "__main__":
@@ -122,7 +134,7 @@ def read(args: argparse.Namespace) -> tuple[Annotations, list[str], Callable[[Cl
         annotations = read_kinetics400(args.annotations, args.classes)
         files = scan_media(args.media, expected=count(annotations))
         return split_by_folder(annotations, files), files, YouTubeIndex(files).find
-    annotations = read_audioset(args.annotations, args.subsets, args.seed)
+    annotations = read_audioset(args.annotations, args.subsets, args.seed, args.ids)
     files = scan_media(args.media, expected=count(annotations))
     return annotations, files, YouTubeIndex(files).find
 

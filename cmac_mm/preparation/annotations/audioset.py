@@ -17,33 +17,80 @@ _OFFICIAL = {"balanced_train": 22_160, "unbalanced_train": 2_041_789, "eval": 20
 _NUM_SEGMENTS = re.compile(r"#.*\bnum_segs=(\d+)")
 
 
+# A line of a published subset, as AVID's authors name their files: id, start and end in ms.
+_SUBSET_LINE = re.compile(r"(.{11})_(\d+)_(\d+)(\.\w+)?")
+
+
 def read_audioset(
-    folder: Path, subset_sizes: Sequence[int] = (100_000, 240_000), seed: int = 0
+    folder: Path | None,
+    subset_sizes: Sequence[int] = (100_000, 240_000),
+    seed: int = 0,
+    id_files: Sequence[Path] = (),
 ) -> Annotations:
-    """Read the official segment files of AudioSet (Gemmeke et al., 2017).
+    """Read the official segment files of AudioSet (Gemmeke et al., 2017), and published subsets.
 
     ``balanced_train_segments.csv``, ``unbalanced_train_segments.csv``, ``eval_segments.csv``:
     lines ``--4gqARaEJE, 0.000, 10.000, "/m/068hy,/m/07q6cd_"`` after comments. The lists have no
     labels, as a clip has several classes.
 
-    The subsets stand in for those of AVID (100K) and XDC (240K), which are random and were not
-    published. All training segments are ordered by a hash of the seed and their id, and the first
-    ones whose files are found are taken. So a subset does not depend on the order of the official
-    files, the smaller one is the beginning of the larger one, and two collections that lack
-    different videos share nearly all of a subset: a lost video only pulls in the next one.
+    A published subset is a file of lines ``ID_STARTMS_ENDMS.mp4``, such as that of AVID's ablations
+    (``datasets/cache/audioset/unbalanced_train-100k.txt`` in its repository). It needs no segment
+    files.
+
+    The random subsets stand in for XDC's 240K, which were not published, and for AVID's 100K where
+    one has not got its file. All training segments are ordered by a hash of the seed and their id,
+    and the first ones whose files are found are taken. So a subset does not depend on the order of
+    the official files, the smaller one is the beginning of the larger one, and two collections
+    that lack different videos share nearly all of a subset: a lost video only pulls in the next
+    one.
 
     Args:
-        folder (Path): Folder of the segment files; those that are not there are left out.
+        folder (Path, optional): Folder of the segment files; those that are not there are left
+            out. None: only the published subsets are read.
         subset_sizes (Sequence[int]): Numbers of clips of the subsets. Defaults to 100000, 240000.
         seed (int): Seed of the order. Defaults to 0.
+        id_files (Sequence[Path]): Files of published subsets. Defaults to none.
 
     Returns:
-        Annotations: Lists ``audioset_{balanced_train,unbalanced_train,eval}`` and one a subset,
-        such as ``audioset_train_240k``.
+        Annotations: Lists ``audioset_{balanced_train,unbalanced_train,eval}``, one a random subset,
+        such as ``audioset_train_240k``, and one a published subset, named as its file.
 
     Raises:
-        ValueError: If there is no segment file, one is not as expected, or a size is below 1.
+        ValueError: If there is neither a segment file nor a published subset, a file is not as
+            expected, two lists have one name, or a size is below 1.
     """
+    published = [AnnotationList(path.stem, _read_subset(path)) for path in id_files]
+    official = Annotations([]) if folder is None else _read_official(folder, subset_sizes, seed)
+    lists = official.lists + published
+    names = [wanted.name for wanted in lists]
+    if len(set(names)) < len(names):
+        raise ValueError(f"two lists would have one name, rename the subset's file: {names}")
+    return Annotations(lists, warnings=official.warnings)
+
+
+def _read_subset(path: Path) -> list[Clip]:
+    """The clips of a published subset, in its order; none twice."""
+    clips: dict[str, Clip] = {}
+    for number, line in enumerate(decode_text(path.read_bytes(), path).splitlines(), 1):
+        name = line.strip()
+        if not name:
+            continue
+        match = _SUBSET_LINE.fullmatch(name)
+        if match is None or int(match[2]) >= int(match[3]):
+            raise ValueError(
+                f"{path}, line {number}: expected ID_START_END.mp4, a YouTube id of 11 characters "
+                f"and times in milliseconds, found {name!r}"
+            )
+        if name in clips:
+            raise ValueError(f"{path}, line {number}: {name} is there twice")
+        clips[name] = Clip(match[1], span=(int(match[2]) / 1000, int(match[3]) / 1000))
+    if not clips:
+        raise ValueError(f"{path}: expected lines ID_START_END.mp4, found none")
+    return list(clips.values())
+
+
+def _read_official(folder: Path, subset_sizes: Sequence[int], seed: int) -> Annotations:
+    """Lists of the segment files, and random subsets."""
     if any(size < 1 for size in subset_sizes):
         raise ValueError(f"sizes of subsets must be at least 1, not {list(subset_sizes)}")
     lists, warnings = [], []

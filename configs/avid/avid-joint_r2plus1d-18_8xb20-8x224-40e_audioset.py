@@ -1,4 +1,4 @@
 # Joint-AVID: across and within modalities (eq. 5).
-_base_ = ["avid_r2plus1d-18_8xb32-8x224-30e_audioset.py"]
+_base_ = ["avid_r2plus1d-18_8xb20-8x224-40e_audioset.py"]
 
 model = dict(head=dict(cross_weight=1.0, self_weight=1.0))
