@@ -12,10 +12,12 @@ OUT/NAME.npz holds all that the model says of a video clip by clip: features, em
 maps, similarity of picture and sound over time, class scores. OUT/NAME.png shows frames with guided
 and predicted attention beside the spectrogram with its maps; OUT/NAME_attention.mp4 the same in
 motion, with sound. Videos that cannot be used are listed in OUT/failed.txt; the exit status is 1
-then.
+then. The same command goes on after an interruption: it passes over videos whose files are
+complete, by the same model and settings (OUT/done.jsonl); --overwrite makes all files anew.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -63,6 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--labels", type=Path, help="names of the classes, one a line")
     parser.add_argument("--batch-size", type=int, default=16, help="clips at a time (16)")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode (0: one)")
+    parser.add_argument("--overwrite", action="store_true", help="also make complete files anew")
     parser.add_argument("--device", help="where the model runs, cpu or cuda (what is there)")
     args = parser.parse_args()
     if args.batch_size < 1 or args.workers < 0:
@@ -75,8 +78,8 @@ def parse_args() -> argparse.Namespace:
 if __name__ == "__main__":
     ARGS = parse_args()  # before the imports that take seconds
 
-from cmac_mm.apis import AudioVisualInferencer
-from cmac_mm.features import VideoResult
+from cmac_mm.apis import AudioVisualInferencer, expand_paths, made_by
+from cmac_mm.features import ResultFolder, VideoResult
 from cmac_mm.utils import write_text
 
 
@@ -90,17 +93,6 @@ def describe(result: VideoResult) -> str:
     if "scores" in result.fields:
         parts += [f"{name} {score:.2f}" for name, score in result.best_classes(3)]
     return ", ".join(parts)
-
-
-def unused_name(source: str, taken: set[str]) -> str:
-    """Name of a video's files, which no other has."""
-    stem = Path(source).stem or "video"
-    name, number = stem, 1
-    while name in taken:
-        number += 1
-        name = f"{stem}_{number}"
-    taken.add(name)
-    return name
 
 
 def main(args: argparse.Namespace) -> None:
@@ -118,13 +110,19 @@ def main(args: argparse.Namespace) -> None:
     if inferencer.note:
         print(inferencer.note, file=sys.stderr)
     stride = args.stride or (inferencer.clip_seconds / 4 if draws else None)
-    taken: set[str] = set()
-    failed, count = [], 0
-    for result in inferencer.stream(args.inputs, stride, args.workers):
-        count += 1
+    settings = [made_by(inferencer, stride), args.stages, inferencer.classes, args.attention]
+    folder = ResultFolder(args.out, json.dumps(settings))
+    asked = [*args.save, *(what for what in ("pictures", "overlays") if getattr(args, what))]
+    sources = expand_paths(args.inputs, inferencer.modalities)
+    todo = [name for name in sources if args.overwrite or not folder.has(name, asked)]
+    if len(todo) < len(sources):
+        print(f"{len(sources) - len(todo)} of {len(sources)} videos are complete: {args.out}")
+    failed = []
+    for result in inferencer.stream(todo, stride, args.workers):
         if not result.problem:
             try:
-                write(inferencer, result, args.out / unused_name(result.source, taken), args)
+                files = write(inferencer, result, folder.path(result.source), args)
+                folder.add(result.source, asked, files)
                 print(describe(result))
             except ValueError as error:
                 result.problem = str(error)
@@ -132,22 +130,28 @@ def main(args: argparse.Namespace) -> None:
         if result.problem:
             failed.append(f"{result.source}: {result.problem}\n")
     write_text(args.out / "failed.txt", "".join(failed))
-    print(f"{count - len(failed)} of {count} videos: {args.out}")
+    print(f"{len(sources) - len(failed)} of {len(sources)} videos: {args.out}")
     if failed:
-        sys.exit(f"{len(failed)} of {count} videos cannot be used, see {args.out / 'failed.txt'}")
+        sys.exit(
+            f"{len(failed)} of {len(sources)} videos cannot be used, see {args.out / 'failed.txt'}"
+        )
 
 
 def write(
     inferencer: AudioVisualInferencer, result: VideoResult, path: Path, args: argparse.Namespace
-) -> None:
-    """Write what is asked for of a video."""
+) -> list[Path]:
+    """Write what is asked for of a video, and tell the files."""
+    files = []
     for kind in args.save:
-        getattr(result, f"save_{kind}")(path.with_name(f"{path.name}.{kind}"))
+        files.append(path.with_name(f"{path.name}.{kind}"))
+        getattr(result, f"save_{kind}")(files[-1])
     if args.pictures:
-        inferencer.picture(result, path.with_name(f"{path.name}.png"))
+        files.append(path.with_name(f"{path.name}.png"))
+        inferencer.picture(result, files[-1])
     if args.overlays and "visual" in result.clip_seconds:
-        target = path.with_name(f"{path.name}_attention.mp4")
-        inferencer.overlay(result, target, kind=args.attention)
+        files.append(path.with_name(f"{path.name}_attention.mp4"))
+        inferencer.overlay(result, files[-1], kind=args.attention)
+    return files
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from .inference import inference, init_model
 from .inferencer import AudioVisualInferencer
 from .released import ModelInfo, get_model, models_table, released_checkpoint
 from .search import index_folder, made_by, search_file
+from .sources import expand_paths
 
 __all__ = [
     "FORMATS",
@@ -14,6 +15,7 @@ __all__ = [
     "ModelInfo",
     "convert_checkpoint",
     "encoder_features",
+    "expand_paths",
     "export_encoders",
     "export_to_torchvision",
     "get_model",

@@ -1,4 +1,4 @@
-"""Features and attention maps of a video, in three lines."""
+"""Models from configs, and what an evaluation sees of a video."""
 
 from pathlib import Path
 
@@ -58,7 +58,10 @@ def init_model(
 def inference(
     model: BaseModel, video: str | Path, return_inputs: bool = False
 ) -> ActionDataSample | tuple[ActionDataSample, dict[str, Tensor]]:
-    """Run a model on one video, through the test pipeline of its config.
+    """Run a model on one video as an evaluation does, through the test pipeline of its config.
+
+    For features, maps and pictures of videos of any length, of many, or of ones that lack sound or
+    picture, take :class:`AudioVisualInferencer`, whose clips lie side by side over the whole video.
 
     Example:
         >>> from cmac_mm.apis import inference, init_model

@@ -73,6 +73,26 @@ def list_sources(
     return found
 
 
+def expand_paths(names: Iterable[str], modalities: Collection[str]) -> list[str]:
+    """Files of paths, folders and patterns; addresses stay as they are.
+
+    Args:
+        names (Iterable[str]): Paths, folders, patterns and addresses.
+        modalities (Collection[str]): See :func:`list_sources`.
+
+    Returns:
+        list[str]: Each one once, in the order given; those of a folder or pattern in alphabetical
+        order.
+
+    Raises:
+        ValueError: If a folder or pattern holds no file.
+    """
+    found: list[str] = []
+    for name in names:
+        found += [name] if is_address(name) else _expand(name, modalities)
+    return list(dict.fromkeys(found))
+
+
 def _is_arrays(value: object) -> bool:
     return (
         isinstance(value, tuple)

@@ -10,6 +10,7 @@ from .export import (
 )
 from .extract import calibrate_batch_norm, extract_features
 from .list_files import FeatureFiles, ListLoader, extract_to_files
+from .result_folder import ResultFolder
 from .search_index import Hit, SearchIndex
 from .sliding_windows import (
     ClipFeatures,
@@ -28,6 +29,7 @@ __all__ = [
     "FeatureFiles",
     "Hit",
     "ListLoader",
+    "ResultFolder",
     "SearchIndex",
     "VideoResult",
     "build_encoder",

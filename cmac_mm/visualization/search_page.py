@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..features import Hit
 from ..utils import write_text
-from .clip_media import clip_figure, page_head, read_clips
+from .clip_media import clip_figure, page_head, read_clip
 
 
 def write_search_page(
@@ -28,7 +28,7 @@ def write_search_page(
         note (str): What must be said of the model. Defaults to '': nothing.
     """
     places = [(query, None), *((hit.path, hit.start) for hit in hits)]
-    media = read_clips(places)
+    media = {place: read_clip(*place) for place in places}
     parts = page_head(title)
     if note:
         parts.append(f'<p class="note">{escape(note)}</p>')

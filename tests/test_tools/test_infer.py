@@ -41,7 +41,7 @@ def test_files_of_each_video(checkpoint, media_dir, tmp_path, capsys):
         run(folder, *model, "--save", "npz", "json", "parquet", "--pictures", "--overlays")
     kinds = (".json", ".npz", ".parquet", ".png", "_attention.mp4")
     names = {f"{stem}{kind}" for stem in ("a", "a_2") for kind in kinds}
-    assert {path.name for path in out.iterdir()} == names | {"failed.txt"}
+    assert {path.name for path in out.iterdir()} == names | {"failed.txt", "done.jsonl"}
     (line,) = (out / "failed.txt").read_text().splitlines()
     assert line.startswith(f"{folder / 'b.mp4'}: cannot be opened")
     said = capsys.readouterr()
@@ -62,10 +62,41 @@ def test_files_of_each_video(checkpoint, media_dir, tmp_path, capsys):
     assert set(table["source"]) == {str(folder / "a.mpg")}
 
 
+def test_the_same_command_goes_on(checkpoint, media_dir, tmp_path, capsys):
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    folder.mkdir()
+    for name in "ab":
+        shutil.copy(media_dir / GRID, folder / f"{name}.mpg")
+    (folder / "c.mp4").write_bytes(b"no video")
+    command = [folder, "--model", DEMO, "--weights", checkpoint, "--out", out]
+
+    def again(*more):
+        with pytest.raises(SystemExit, match="1 of 3 videos cannot be used"):
+            run(*command, *more)
+        text = capsys.readouterr().out
+        return [name for name in "ab" if f"{name}.mpg: 3.00 s" in text]
+
+    assert again() == ["a", "b"]
+    assert again() == []
+    (out / "b.npz").unlink()
+    assert again() == ["b"] and (out / "b.npz").is_file()
+    (folder / "a.mpg").touch()
+    assert again() == ["a"]
+    assert again("--save", "npz", "json") == ["a", "b"]
+    assert again() == []
+    assert again("--stride", "2") == ["a", "b"]
+    assert again("--stride", "2", "--overwrite") == ["a", "b"]
+    (folder / "c.mp4").unlink()
+    run(*command, "--stride", "2")
+    text = capsys.readouterr().out
+    assert "2 of 2 videos are complete" in text and "2 of 2 videos: " in text
+    assert not (out / "failed.txt").read_text()
+
+
 def test_features_alone(checkpoint, media_dir, tmp_path):
     out = tmp_path / "out"
     run(media_dir / GRID, "--model", DEMO, "--weights", checkpoint, "--out", out, "--stages")
-    assert {path.name for path in out.iterdir()} == {"bbaf2n.npz", "failed.txt"}
+    assert {path.name for path in out.iterdir()} == {"bbaf2n.npz", "failed.txt", "done.jsonl"}
     result = VideoResult.load_npz(out / "bbaf2n.npz")
     assert result["visual_stage2"].shape == (3, 16) and result.region != (0, 0, 1, 1)
 
