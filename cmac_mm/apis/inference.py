@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cmac_mm.features import find_test_pipeline
 from cmac_mm.utils import load_config, load_weights
+from cmac_mm.zoo import place_statistics
 
 
 def init_model(
@@ -51,6 +52,7 @@ def init_model(
             logger.setLevel(level)
     else:
         load_weights(model, checkpoint)
+        place_statistics(cfg, checkpoint)
     model.cfg = cfg
     return model.to(device).eval()
 

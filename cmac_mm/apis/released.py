@@ -25,6 +25,7 @@ from ..zoo import (
     find_entry,
     list_models,
     one_encoder,
+    place_statistics,
     read_released,
 )
 from ..zoo.fetch import file_sha256, only_one
@@ -97,6 +98,7 @@ def get_model(
     entry = find_entry(name)
     path = entry.fetch() if file is None else Path(file)
     cfg = load_config(config_of(entry))
+    place_statistics(cfg, path, fetch=file is None and modality != "visual")
     if entry.format is None:
         weights = weights_of(load_checkpoint(path), path)
     else:

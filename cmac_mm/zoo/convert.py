@@ -20,6 +20,7 @@ from ..utils import (
     write_bytes,
     write_checkpoint,
 )
+from .avid_statistics import copy_statistics
 from .fetch import file_sha256
 from .formats import FORMATS, HARMLESS_CLASSES, Format, recognise
 from .inputs import describe_inputs
@@ -87,7 +88,8 @@ def convert_checkpoint(path: str | Path, out: str | Path, format: str = "auto") 
     """Convert another project's checkpoint to ours.
 
     Optimizers, memory banks, cluster heads and cluster labels are left behind. The file is read
-    weights-only.
+    weights-only. Statistics of AVID's spectrograms beside the file come along, see
+    :func:`find_statistics`.
 
     Args:
         path (str | Path): The file.
@@ -119,6 +121,8 @@ def convert_checkpoint(path: str | Path, out: str | Path, format: str = "auto") 
         inputs={key: asdict(value) for key, value in describe_inputs(cfg).items()},
     )
     write_checkpoint(out, weights, meta)
+    if name == "avid":
+        copy_statistics(path.parent, out.parent)
     return dict(meta, num_keys=dict(Counter(key.split(".")[0] for key in weights)))
 
 

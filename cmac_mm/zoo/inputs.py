@@ -68,7 +68,7 @@ def describe_inputs(cfg: Config) -> dict[str, VisualInput | AudioInput]:
     Returns:
         dict[str, VisualInput | AudioInput]: Under ``visual`` and ``audio``, what there is.
     """
-    steps = {step["type"]: step for step in _flat(cfg.test_dataloader.dataset.pipeline)}
+    steps = {step["type"]: step for step in flat_pipeline(cfg.test_dataloader.dataset.pipeline)}
     clips, decoding = steps["SampleClips"], steps.get("DecodeAudioVisual", {})
     model = plain(cfg.model)
     preprocessor, pooling = model["data_preprocessor"], model.get("pooling", "avg")
@@ -121,11 +121,11 @@ def _backbone(model: Mapping, modality: str) -> dict | None:
     return model.get(f"{modality}_backbone")
 
 
-def _flat(pipeline: Sequence[Mapping]) -> Iterator[Mapping]:
+def flat_pipeline(pipeline: Sequence[Mapping]) -> Iterator[Mapping]:
     """All transforms, those inside of others too."""
     for step in pipeline:
         yield step
-        yield from _flat(step.get("transforms") or ())
+        yield from flat_pipeline(step.get("transforms") or ())
 
 
 def plain(value: object) -> object:

@@ -9,6 +9,7 @@ import argparse
 import collections
 from pathlib import Path
 
+import numpy as np
 import torch
 
 Layout = dict[str, tuple[int, ...]]
@@ -219,3 +220,12 @@ def write_thin(source: str, path: Path, base: int = 8) -> dict[str, torch.Tensor
         key.removeprefix("module."): value.double() if value.is_floating_point() else value.clone()
         for key, value in weights.items()
     }
+
+
+def write_statistics(folder: Path, bands: int = 257, name: str | None = None) -> Path:
+    """Statistics of spectrograms as AVID's authors publish them, of 257 bands or 129."""
+    rng = np.random.default_rng(0)
+    path = folder / (name or "audio-spectDB-24k-513-norm-stats.npz")
+    mean, std = rng.uniform(-40, 0, bands), rng.uniform(10, 20, bands)
+    np.savez(path, mean=mean.astype(np.float32), std=std.astype(np.float32))
+    return path

@@ -1,17 +1,22 @@
 """Benchmarks of released encoders: by name, with nothing set by hand."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from helpers.peer_files import write_full
+from helpers.peer_files import write_full, write_statistics
 from helpers.tools_in_process import run_tool
+from mmaction.registry import TRANSFORMS
 
 from cmac_mm.apis.evaluate import Options
 from cmac_mm.apis.evaluate.released import fit_to_encoder
 from cmac_mm.preparation.sounding_shapes import make_sounding_shapes
+from cmac_mm.utils import load_config
 from cmac_mm.zoo import convert_checkpoint, find_entry
+from cmac_mm.zoo.avid_statistics import NAME
 
 RETRIEVAL = "cmac_mm::retrieval/cmac_r2plus1d-18_32x128_ucf101.py"
 FINETUNING = "cmac_mm::recognition/cmac_r2plus1d-18_1xb16-32x128-12e_ucf101.py"
@@ -23,6 +28,7 @@ SOUND_FINETUNING = "cmac_mm::audio/xdc_resnet18_1xb32-2s-12e_esc50.py"
 def files(tmp_path_factory):
     """Converted files."""
     folder = tmp_path_factory.mktemp("converted")
+    write_statistics(folder)
     for source in ("avid", "gdt", "torchvision"):
         write_full(source, folder / "theirs.pth")
         convert_checkpoint(folder / "theirs.pth", folder / f"{source}.pth")
@@ -33,6 +39,10 @@ def fitted(config, checkpoint, folder, **options):
     options = fit_to_encoder(Options(config, str(checkpoint), work_dir=folder, **options))
     assert fit_to_encoder(options) == options  # as ranks do it again
     return options, options.load_config()
+
+
+def values_of(loader, name):
+    return [step for step in loader.dataset.pipeline if step.type == name]
 
 
 def test_the_picture(files, tmp_path):
@@ -62,11 +72,25 @@ def test_the_sound(config, files, tmp_path):
     loaders = [cfg.test_dataloader, *([cfg.train_dataloader] if "init_cfg" in backbone else [])]
     for loader in loaders:
         (step,) = (s for s in loader.dataset.pipeline if s.type.endswith("Spectrogram"))
-        assert step == dict(
-            type="AVIDSpectrogram", statistics="cmac_mm::_base_/released/avid_spectrogram.json"
-        )
+        beside = str(files / "avid_spectrogram.json")
+        assert step == dict(type="AVIDSpectrogram", statistics=beside)
     _, cfg = fitted(config, files / "gdt.pth", tmp_path, cfg_options=["model.backbone.depth=18"])
     assert cfg.model.backbone.depth == 18  # what is said by hand holds
+
+
+def test_without_statistics_beside_the_weights_those_of_the_config_hold(files, tmp_path):
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(files / "avid.pth", alone)
+    own = "cmac_mm::audio/avid_audionet_10x2s_esc50.py"
+    for folder, wanted in ((alone, load_config(own).statistics), (files, str(files / NAME))):
+        _, cfg = fitted(own, folder / "avid.pth", tmp_path / folder.name)
+        (step,) = values_of(cfg.test_dataloader, "AVIDSpectrogram")
+        assert step.statistics == wanted
+    _, cfg = fitted(SOUND, alone / "avid.pth", tmp_path / "other")
+    (step,) = values_of(cfg.test_dataloader, "AVIDSpectrogram")
+    with pytest.raises(FileNotFoundError, match=r"tools/converters/import_statistics\.py"):
+        TRANSFORMS.build(step).transform(dict(waveform=np.zeros((1, 2400)), sample_rate=24000))
 
 
 def test_what_needs_nothing_or_cannot_be(files, tmp_path):

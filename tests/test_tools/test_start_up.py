@@ -47,6 +47,7 @@ GONE = {
     "analysis/cluster_page.py": ["gone.py", "gone.npz"],
     "analysis/mining_diagnostics.py": ["gone.pth", "--ann-file", "gone.txt"],
     "converters/convert_checkpoint.py": ["gone.pth", "out.pth"],
+    "converters/import_statistics.py": ["gone.npz", "out.json"],
     "converters/package_model.py": ["gone.py", "gone.pth", "out.pth", "--data", "none"],
     "data/browse_dataset.py": ["gone.py"],
     "data/check_videos.py": ["gone.txt", "out.txt"],

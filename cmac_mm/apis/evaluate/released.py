@@ -11,7 +11,7 @@ from mmengine.config import Config
 from ...datasets.pipelines import SOUND_STEPS
 from ...utils import config_path, load_checkpoint, load_config, write_text
 from ...utils.config import PREFIX
-from ...zoo import AudioInput, VisualInput, describe_inputs, list_models
+from ...zoo import AudioInput, VisualInput, describe_inputs, find_statistics, list_models
 from ...zoo.fetch import only_one
 from ...zoo.inputs import plain
 from ..released import released_checkpoint
@@ -41,7 +41,8 @@ def fit_to_encoder(options: Options) -> Options:
     checkpoint = options.checkpoint
     if checkpoint is None:
         return options
-    if not Path(checkpoint).exists() and checkpoint in list_models():
+    named = not Path(checkpoint).exists() and checkpoint in list_models()
+    if named:
         checkpoint = str(released_checkpoint(checkpoint))
         options = replace(options, checkpoint=checkpoint)
     if not Path(checkpoint).is_file():
@@ -57,8 +58,13 @@ def fit_to_encoder(options: Options) -> Options:
         raise ValueError(
             f"{options.config} judges an encoder of modality {modality}, {checkpoint} has none"
         )
-    fit = _fit_picture if isinstance(found, VisualInput) else _fit_sound
-    model, others = fit(cfg, found)
+    if isinstance(found, VisualInput):
+        model, others = _fit_picture(cfg, found)
+    else:
+        if found.spectrogram["type"] == "AVIDSpectrogram":
+            statistics = find_statistics(Path(checkpoint).parent, fetch=named)
+            found.spectrogram["statistics"] = str(statistics)
+        model, others = _fit_sound(cfg, found)
     if not model and not others:
         return options
     base = options.config
@@ -111,14 +117,18 @@ def _fit_sound(cfg: Config, found: AudioInput) -> tuple[dict, dict]:
     loaders = {}
     for loader in ("train_dataloader", "test_dataloader"):
         old = plain((cfg.get(loader) or {}).get("dataset", {}).get("pipeline", []))
-        new = [found.spectrogram if _is_front_end(step) else step for step in old]
+        new = [_fit_front_end(step, found.spectrogram) for step in old]
         if new != old:
             loaders[loader] = dict(dataset=dict(pipeline=new))
     return changes, loaders
 
 
-def _is_front_end(step: Mapping) -> bool:
-    return step["type"] in SOUND_STEPS and step["type"].endswith("Spectrogram")
+def _fit_front_end(step: Mapping, wanted: dict) -> Mapping:
+    """The encoder's front end in place of another one; a config's own statistics may stand in."""
+    if step["type"] not in SOUND_STEPS or not step["type"].endswith("Spectrogram"):
+        return step
+    lacking = "statistics" in wanted and not Path(wanted["statistics"]).is_file()
+    return step if lacking and step["type"] == wanted["type"] else wanted
 
 
 def _fit_pooling(model: Mapping, pooling: str) -> dict:

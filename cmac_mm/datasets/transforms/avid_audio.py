@@ -10,7 +10,6 @@ from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
 from ...utils import read_json
-from ...utils.config import PREFIX, config_path
 from .audio import power_spectrum
 
 _AMIN = 1e-10
@@ -65,9 +64,9 @@ class AVIDSpectrogram(BaseTransform):
 
     Args:
         statistics (str | Path, optional): Json file with ``mean`` and ``std`` of each band, as
-            ``tools/data/spectrogram_statistics.py`` writes it, or ``cmac_mm::NAME`` for one in this
-            project's configs (``_base_/released/avid_spectrogram.json`` are AVID's own); read when
-            the first clip comes. Defaults to None: dB as they are.
+            ``tools/data/spectrogram_statistics.py`` writes it, or ``tools/converters/
+            import_statistics.py`` for AVID's own; read when the first clip comes. Defaults to
+            None: dB as they are.
         sample_rate (int): Sampling rate of the sound in Hz. Defaults to 24000.
         n_fft (int): Length of window and transform in samples. Defaults to 1024.
         hop_length (int): Samples from frame to frame. Defaults to 240, 10 ms.
@@ -126,10 +125,7 @@ class AVIDSpectrogram(BaseTransform):
         level = np.maximum(level, level.max(axis=(1, 2), keepdims=True) - self.top_db)
         if self.statistics is not None:
             if self._mean is None:
-                name = str(self.statistics)
-                if name.startswith(PREFIX):
-                    name = config_path(name.removeprefix(PREFIX))
-                self._mean, self._std = self._read_statistics(Path(name))
+                self._mean, self._std = self._read_statistics(Path(self.statistics))
             level = (level - self._mean) / (self._std + _EPS)
         level = np.ascontiguousarray(level.swapaxes(1, 2), dtype=np.float32)
         results["audios"] = torch.from_numpy(level[:, None])
@@ -140,7 +136,8 @@ class AVIDSpectrogram(BaseTransform):
         if not path.is_file():
             raise FileNotFoundError(
                 f"{path}: no statistics of the training set's spectrograms: make them with "
-                f"tools/data/spectrogram_statistics.py CONFIG {path}"
+                f"tools/data/spectrogram_statistics.py CONFIG {path}; for AVID's released weights "
+                f"from the authors' file, with tools/converters/import_statistics.py NPZ {path}"
             )
         content = read_json(path)
         if not isinstance(content, dict) or not {"settings", "mean", "std"} <= content.keys():

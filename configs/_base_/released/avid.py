@@ -1,8 +1,8 @@
 # AVID and AVID+CMA (Morgado et al. 2021): both encoders, max-pooled, and their projection heads.
-# The statistics of each frequency are the authors'.
+# The statistics of each frequency are the authors', in a file beside the weights.
 _base_ = ["two_towers.py"]
 
-statistics = "cmac_mm::_base_/released/avid_spectrogram.json"
+statistics = "avid_spectrogram.json"
 
 model = dict(
     pooling="max",
