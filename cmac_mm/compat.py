@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import types
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
@@ -29,6 +30,7 @@ def apply() -> None:
     """
     _require_cv2()
     _require_mmcv()
+    _silence_mmcv_lite()
     _provide_importlib_metadata()
     _provide_distutils()
     _provide_drn()
@@ -79,6 +81,11 @@ def _require_mmcv() -> None:
 
     if not digit_version(_MMCV_MINIMUM) <= digit_version(__version__) < digit_version(_MMCV_LIMIT):
         raise ImportError(f"mmcv {__version__} is installed: {advice}")
+
+
+def _silence_mmcv_lite() -> None:
+    """Do not warn at every start that mmcv-lite lacks an operator that nothing here uses."""
+    warnings.filterwarnings("ignore", message="Fail to import ``MultiScaleDeformableAttention``")
 
 
 def _provide_importlib_metadata() -> None:

@@ -38,6 +38,9 @@ def parse_args() -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="set variables or override fields of the config, e.g. test_dataloader.batch_size=4",
     )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show every line of the log, and the whole config"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -52,6 +55,7 @@ if __name__ == "__main__":
 
 from mmengine.runner import Runner
 
+from cmac_mm.engine.console import short_console
 from cmac_mm.engine.hooks.common import bare_model
 from cmac_mm.utils import load_config, setup_launcher, shut_down
 
@@ -104,7 +108,7 @@ def main(args: argparse.Namespace) -> None:
     encoder_alone = cfg.model.type == "FeatureExtractor"
     if encoder_alone:  # which is one part of what the checkpoint holds
         cfg.load_from = None
-    runner = Runner.from_cfg(cfg)
+    runner = short_console(Runner, args.verbose).from_cfg(cfg)
     if encoder_alone:
         bare_model(runner).load_encoder(args.checkpoint)
     # A network that kept some of its random weights would still give metrics.

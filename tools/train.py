@@ -49,6 +49,9 @@ def parse_args() -> argparse.Namespace:
         help="set variables or override fields of the config, e.g. batch_size=4 "
         'model.backbone.out_indices="[2,3]"',
     )
+    parser.add_argument(
+        "--verbose", action="store_true", help="show every line of the log, and the whole config"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -61,6 +64,7 @@ if __name__ == "__main__":
 
 from mmengine.registry import RUNNERS
 
+from cmac_mm.engine.console import short_console
 from cmac_mm.utils import load_config, setup_launcher, shut_down
 
 
@@ -115,7 +119,8 @@ def main(args: argparse.Namespace) -> None:
     merge_args(cfg, args)
     setup_launcher(cfg, args.launcher)
     try:
-        RUNNERS.build(cfg).train()  # `runner_type`, or MMEngine's Runner
+        runner_class = RUNNERS.get(cfg.get("runner_type", "Runner"))
+        short_console(runner_class, args.verbose).from_cfg(cfg).train()
     except SystemExit:  # all ranks leave on request, see PreemptionHook
         shut_down()
         raise

@@ -136,7 +136,7 @@ def trained_on_two_ranks(tmp_path_factory):
 
 def test_dist_train_on_two_cpu_ranks(trained_on_two_ranks):
     folder, output = trained_on_two_ranks
-    assert "Epoch(train) [1][2/2]" in output
+    assert "epoch 1/1, 100 %" in output
     state = torch.load(folder / "work dir/epoch_1.pth", weights_only=False)["state_dict"]
     # Two steps of rank 0; averaged over the ranks it would be 3.
     assert state["queue"].tolist() == [2, 2, 2]

@@ -23,33 +23,36 @@ class BadSampleHook(Hook):
 
     The loading processes of each rank note them in ``bad_files/rank<N>.txt`` in the work
     directory as they meet them; after each epoch and at the end the notes of all ranks are merged
-    into ``bad_files.txt``, sorted, one line ``path<TAB>reason`` a file.
+    into ``bad_files.txt``, sorted, one line ``path<TAB>reason`` a file. The log tells of it when
+    there are new ones, and at the end.
     """
 
     def before_train(self, runner: Runner) -> None:
         """Tell the data sets where to write; a test does without them."""
+        self._num_told = 0
         folder = Path(runner.work_dir) / "bad_files"
         for log in _logs(runner):
             log.path = folder / f"rank{get_rank()}.txt"
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Merge the lists of all ranks."""
-        self._merge(runner)
+        """Merge the lists of all ranks; say so if there is a new file."""
+        self._merge(runner, only_news=True)
 
     def after_train(self, runner: Runner) -> None:
         """Merge the lists of all ranks for the last time."""
         self._merge(runner)
 
     @master_only
-    def _merge(self, runner: Runner) -> None:
+    def _merge(self, runner: Runner, only_news: bool = False) -> None:
         folder = Path(runner.work_dir) / "bad_files"
         reasons: dict[str, str] = {}
         for part in sorted(folder.glob("rank*.txt")):
             for line in part.read_bytes().decode("utf-8", "surrogateescape").split("\n")[:-1]:
                 name, _, reason = line.rpartition("\t")  # a reason has no tabs, a name may
                 reasons.setdefault(name, reason)
-        if not reasons:
+        if len(reasons) == (self._num_told if only_news else 0):
             return
+        self._num_told = len(reasons)
         target = Path(runner.work_dir) / "bad_files.txt"
         lines = [f"{name}\t{reason}\n" for name, reason in sorted(reasons.items())]
         write_bytes(target, "".join(lines).encode("utf-8", "surrogateescape"))
