@@ -34,6 +34,7 @@ def mine_positives(
     chunk_size: int | None = None,
     dtype: torch.dtype | None = None,
     rows: slice | Tensor | None = None,
+    left_out: Tensor | None = None,
 ) -> Tensor:
     """Find the videos that agree best with each one, Eq. 6 and 7 of AVID+CMA (Morgado et al. 2021).
 
@@ -54,9 +55,11 @@ def mine_positives(
             Where all rows are so alike that a shorter one sorts out too little, float32 is taken
             instead. Defaults to None: bfloat16 where the device has instructions for it.
         rows (slice | Tensor, optional): Rows to mine for. Defaults to None: all.
+        left_out (Tensor, optional): Videos that are nobody's positives and have none `(N,)`, bool.
+            Defaults to None: no video.
 
     Returns:
-        Tensor: Row numbers `(rows, K)`, long, best first; -1 where N - 1 < K.
+        Tensor: Row numbers `(rows, K)`, long, best first; -1 where there are fewer.
 
     Raises:
         ValueError: If an argument is out of range, or a bank holds values that are not finite.
@@ -81,9 +84,10 @@ def mine_positives(
             raise ValueError(f"{name}_bank holds values that are not finite")
     every = torch.arange(len(visual_bank), device=visual_bank.device)
     rows = every if rows is None else every[rows]
-    search = _Search(visual_bank, audio_bank, num_positives, mode, chunk_size)
+    search = _Search(visual_bank, audio_bank, num_positives, mode, chunk_size, left_out)
     with _sums_in_float32():
-        return search(rows, dtype or _fast_dtype(visual_bank.device))
+        found = search(rows, dtype or _fast_dtype(visual_bank.device))
+    return found if left_out is None else found.masked_fill(left_out[rows, None], -1)
 
 
 def mine_positives_on_all_ranks(
@@ -154,12 +158,19 @@ class _Search:
     """The search of :func:`mine_positives`, whose arguments these are."""
 
     def __init__(
-        self, visual: Tensor, audio: Tensor, num_positives: int, mode: str, chunk_size: int
+        self,
+        visual: Tensor,
+        audio: Tensor,
+        num_positives: int,
+        mode: str,
+        chunk_size: int,
+        left_out: Tensor | None,
     ) -> None:
         used = {"visual": (visual,), "audio": (audio,)}
         self.banks = used.get(mode, (visual, audio))
         self.combine = _MODES[mode] if len(self.banks) == 2 else None
         self.num_positives = num_positives
+        self.left_out = left_out
         self.height = chunk_size
         width = min(4 * max(chunk_size, 2 * num_positives), len(visual))
         self.width = _GROUP * -(-width // _GROUP)
@@ -227,7 +238,8 @@ class _Search:
     def _blocks(self, rows: Tensor, products: _Products) -> Iterator[tuple[int, Tensor]]:
         """Similarities of the rows to one block of columns after the other.
 
-        Those of a row to itself, and what fills up the last block, are -inf.
+        Those of a row to itself or to a video left out, and what fills up the last block, are
+        -inf.
         """
         num_columns = len(self.banks[0])
         queries = [copy[rows] for copy in products.copies]
@@ -244,6 +256,8 @@ class _Search:
                 self.combine(outs[0], outs[1], out=block)
             own = ((rows >= start) & (rows < stop)).nonzero().squeeze(1)
             block[own, rows[own] - start] = -torch.inf
+            if self.left_out is not None:
+                block[:, : stop - start].masked_fill_(self.left_out[start:stop], -torch.inf)
             yield start, block
 
     def _rank(self, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:

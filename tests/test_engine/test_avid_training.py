@@ -26,7 +26,12 @@ def test_resumed_run_is_the_same_to_the_last_bit(cma_config, tmp_path):
     """Interrupted in the first epoch, in the second after positives were mined, and between."""
     losses, state = train(cma_config(tmp_path / "at once"))
     assert len(losses) == 10 and set(STATE) <= state.keys()
-    assert state["positives"].shape == (11, 2) and (state["positives"] >= 0).all()
+    assert state["positives"].shape == (11, 2)
+    # Nobody is compared with what never came: one video is broken.
+    came = state["left_out"] < 0
+    assert torch.equal(came, state["visited"] > 0) and came.sum() == 10
+    assert (state["positives"][came] >= 0).any() and (state["positives"][~came] == -1).all()
+    assert not torch.isin(state["positives"], (~came).nonzero()).any()
     assert state["list_digest"].any() and state["head.loss_nce.z"] > 0
     cfg = cma_config(tmp_path / "in parts")
     done = 0
@@ -35,7 +40,7 @@ def test_resumed_run_is_the_same_to_the_last_bit(cma_config, tmp_path):
         start = stop - len(part)
         assert part == losses[start:stop]
         mined = torch.load(tmp_path / f"in parts/iter_{stop}.pth", weights_only=False)
-        assert (mined["state_dict"]["positives"] >= 0).all() == (stop > 5)
+        assert (mined["state_dict"]["positives"] >= 0).any() == (stop > 5)
         done = stop
     rest, resumed = train(cfg, resume=True)
     assert rest == losses[10 - len(rest) :]
@@ -106,7 +111,7 @@ def test_cma_starts_from_the_banks_of_avid(cma_config, tmp_path):
     train(cfg, stop_after=1)
     cma = torch.load(tmp_path / "cma/iter_1.pth", weights_only=False)["state_dict"]
     assert torch.equal(cma["head.loss_nce.z"], avid["head.loss_nce.z"])
-    assert (cma["positives"] >= 0).all()
+    assert (cma["positives"] >= 0).all(dim=1).tolist() == (avid["left_out"] < 0).tolist()
     for name in ("visual", "audio"):
         key = f"banks.{name}.entries"
         same = (cma[key] == avid[key]).all(dim=1)

@@ -108,6 +108,22 @@ def test_products_in_few_bits_are_allowed_for():
     assert torch.equal(found, brute_force(*banks, 32))
 
 
+@pytest.mark.parametrize("mode", ["min", "visual"])
+def test_videos_left_out(mode):
+    """As in a loop over the others; where fewer are left than wanted, -1."""
+    visual, audio = random_banks(41)
+    left_out = torch.zeros(41, dtype=torch.bool)
+    left_out[[0, 7, 8, 40]] = True
+    kept = (~left_out).nonzero().squeeze(1)
+    alone = brute_force(visual[kept], audio[kept], 5, mode)
+    got = mine_positives(visual, audio, 5, mode, chunk_size=8, left_out=left_out)
+    assert torch.equal(got[kept], kept[alone]) and (got[left_out] == -1).all()
+    few = torch.ones(41, dtype=torch.bool)
+    few[[3, 9, 30]] = False
+    got = mine_positives(visual, audio, 5, mode, left_out=few)
+    assert sorted(got[9].tolist()) == [-1, -1, -1, 3, 30] and (got[0] == -1).all()
+
+
 def test_some_rows():
     banks = random_banks(100)
     whole = mine_positives(*banks, num_positives=6, chunk_size=8)

@@ -221,6 +221,36 @@ def test_gradient_reaches_both_encoders_and_no_bank():
     assert not any(bank.entries.requires_grad for bank in model.banks.values())
 
 
+def test_a_video_that_never_came_is_not_compared_with():
+    """Its rows are made such that the loss would be no number."""
+    model = build(num_videos=9, num_positives=2)
+    came = torch.tensor([0, 2, 3, 4, 7])
+    model.visited[came] = 1
+    assert model.leave_out_unvisited() == 4
+    left_out = torch.tensor([1, 5, 6, 8])
+    for bank in model.banks.values():
+        bank.entries[left_out] = torch.nan
+    inputs, samples = make_batch([0, 2, 7])
+    for _ in range(3):
+        losses = model.loss(inputs, samples)
+        assert all(value.isfinite() for value in losses.values())
+    model.visited[5] = 1  # it has come after all
+    assert model.leave_out_unvisited() == 3 and model.left_out.tolist()[5] == -1
+
+
+def test_who_comes_is_noted_and_kept():
+    model = build(num_videos=9)
+    model.loss(*make_batch([1, 4, 8]))
+    assert (model.visited > 0).nonzero().flatten().tolist() == [1, 4, 8]
+    model.leave_out_unvisited()
+    other = build(num_videos=9)
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other.left_out, model.left_out) and (model.left_out > 0).sum() == 6
+    old = {k: v for k, v in model.state_dict().items() if k not in ("visited", "left_out")}
+    other.load_state_dict(old)  # of a checkpoint without them all videos have come
+    assert (other.visited == 1).all() and (other.left_out == -1).all()
+
+
 def test_banks_rest_in_evaluation():
     model = build().eval()
     before = copy.deepcopy(model.state_dict())

@@ -38,6 +38,24 @@ def test_uniform_over_the_rest(name):
         assert chi_square < degrees + 5 * (2 * degrees) ** 0.5 + 1e-9
 
 
+def test_only_candidates_are_drawn():
+    """Uniform over the candidates that are neither the video nor its positives, as a loop tells."""
+    candidates = torch.tensor([0, 2, 3, 7, 8, 11])
+    idx, positives = torch.tensor([3, 5, 11]), torch.tensor([[0, 4], [-1, 8], [2, 2]])
+    torch.manual_seed(0)
+    got = draw_negatives(idx, 12, 6000, positives, candidates=candidates)
+    for row, video in enumerate(idx.tolist()):
+        allowed = set(candidates.tolist()) - {video} - set(positives[row].tolist())
+        counts = got[row].bincount(minlength=12)
+        assert set(counts.nonzero().flatten().tolist()) == allowed
+        assert (counts[sorted(allowed)] / 6000 * len(allowed) - 1).abs().max() < 0.12
+    same = draw_negatives(idx, 12, 9, positives, seeds=[1, 2, 3])
+    every = torch.arange(12)
+    assert torch.equal(same, draw_negatives(idx, 12, 9, positives, [1, 2, 3], every))
+    with pytest.raises(ValueError, match="of 2 videos"):
+        draw_negatives(idx, 12, 5, positives[:, :1], candidates=candidates[:2])
+
+
 def test_large_list():
     """A million videos: the mean and spread of a uniform draw, all excluded ones missing."""
     size = 1_000_003

@@ -82,6 +82,7 @@ class CrossModalAgreementHook(Hook):
             return  # resumed inside the epoch: the checkpoint holds what was mined at its start
         model = bare_model(runner)
         visual, audio = (model.banks[name].entries for name in ("visual", "audio"))
+        left_out = model.left_out > 0 if bool((model.left_out > 0).any()) else None
         start = time.perf_counter()
         positives = mine_positives_on_all_ranks(
             visual,
@@ -89,9 +90,12 @@ class CrossModalAgreementHook(Hook):
             num_positives=model.positives.shape[1],
             mode=self.mode,
             chunk_size=self.chunk_size,
+            left_out=left_out,
         )
         model.positives.copy_(positives)
         seconds = time.perf_counter() - start
+        if left_out is not None:  # what is random would blur what the banks are worth
+            visual, audio = visual[~left_out], audio[~left_out]
         values = {
             "visual_mean_dot": mean_dot_product(visual),
             "audio_mean_dot": mean_dot_product(audio),

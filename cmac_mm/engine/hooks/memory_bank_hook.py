@@ -4,7 +4,7 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from .common import bind_list
+from .common import bare_model, bind_list
 
 
 @HOOKS.register_module()
@@ -15,6 +15,9 @@ class MemoryBankHook(Hook):
     refused when it is resumed or loaded: a hash of the list's paths, in their order, is stored with
     the banks. Labels, and the folder that the paths are relative to, may change.
 
+    At the end of each epoch that completes a pass over the list, videos that never came, because
+    they are silent or broken, are left out of negatives and positives.
+
     Raises:
         ValueError: If the training data are no single list.
     """
@@ -22,3 +25,13 @@ class MemoryBankHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Make the banks; only for training, in a test the checkpoint brings them along."""
         bind_list(runner, type(self).__name__)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Leave out the videos that have not come, once all have had their turn."""
+        sampler = runner.train_dataloader.sampler
+        # Epochs shorter than the list go on where the last one ended.
+        one = getattr(sampler, "samples_per_epoch", None)
+        if one is not None and (runner.epoch + 1) * one < sampler.dataset_size:
+            return
+        if number := bare_model(runner).leave_out_unvisited():
+            runner.logger.info(f"{number} videos have never come: neither negatives nor positives")

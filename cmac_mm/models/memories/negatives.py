@@ -18,6 +18,7 @@ def draw_negatives(
     num: int,
     positives: Tensor | None = None,
     seeds: Sequence[int] | None = None,
+    candidates: Tensor | None = None,
 ) -> Tensor:
     """Draw negatives for each sample: uniform over the other videos that are no positives of it.
 
@@ -32,13 +33,21 @@ def draw_negatives(
             for none. Default: None.
         seeds (Sequence[int], optional): One for each sample, so that its draws are the same on
             whichever rank it is. Default: None, PyTorch's own generator.
+        candidates (Tensor, optional): Row numbers `(M,)` to draw from, ascending, on the device of
+            ``batch_idx``. Default: None, all N.
 
     Returns:
         Tensor: Row numbers `(B, K)`, on the device of ``batch_idx``.
 
     Raises:
-        ValueError: If nothing is sure to be left to draw from, that is N <= P + 1.
+        ValueError: If nothing is sure to be left to draw from, that is N <= P + 1, or M instead of
+            N.
     """
+    if candidates is not None:
+        # As among M rows, of which the candidates are the numbers.
+        own = _places(batch_idx, candidates)
+        others = None if positives is None else _places(positives, candidates)
+        return candidates[draw_negatives(own, len(candidates), num, others, seeds)]
     excluded = batch_idx[:, None]
     if positives is not None:
         excluded = torch.cat([excluded, positives], dim=1)
@@ -64,6 +73,12 @@ def draw_negatives(
     shift = torch.arange(excluded.shape[1], device=excluded.device)
     shifted = torch.where(excluded < size, excluded - shift, size)
     return draws + torch.searchsorted(shifted, draws, right=True)
+
+
+def _places(rows: Tensor, candidates: Tensor) -> Tensor:
+    """Where among the candidates rows are; -1 where they are none of them."""
+    places = torch.searchsorted(candidates, rows.contiguous()).clamp_max(len(candidates) - 1)
+    return places.masked_fill(candidates[places] != rows, -1)
 
 
 def _draw(batch_size: int, num: int, seeds: Sequence[int] | None) -> Tensor:

@@ -7,6 +7,7 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor
 
 from ...utils import Watch
+from ...utils.dist.gather import gather_batch
 from ..encoder_model import add_fields, average_clips
 from ..layers import global_average_pool
 from ..memories import MemoryBank, draw_negatives
@@ -20,7 +21,9 @@ class AVID(ListBound, AudioVisualModel):
 
     The terms of the loss are those of :class:`AVIDHead`. Cross-modal agreement joins once
     ``positives`` were mined (see ``CrossModalAgreementHook``). Which videos there are is told by
-    ``MemoryBankHook``, which also sees that the banks belong to the list.
+    ``MemoryBankHook``, which also sees that the banks belong to the list. A video that never came
+    in a whole pass over the list (broken, or silent) keeps a random row: from then on it is neither
+    negative nor positive, see :meth:`leave_out_unvisited`.
 
     Args:
         head (dict): Config of :class:`AVIDHead`.
@@ -39,7 +42,7 @@ class AVID(ListBound, AudioVisualModel):
         ValueError: If a number is out of range.
     """
 
-    row_buffers = ("positives",)
+    row_buffers = ("positives", "visited", "left_out")
     bound_name = "memory banks"
 
     def __init__(
@@ -69,7 +72,11 @@ class AVID(ListBound, AudioVisualModel):
         )
         self.positives: Tensor
         self.register_buffer("positives", torch.full((num_videos or 0, num_positives), -1))
+        # Bytes, -1 or 1: whether the video has come; whether nobody is compared with it.
+        for name in ("visited", "left_out"):
+            self.register_buffer(name, torch.full((num_videos or 0,), -1, dtype=torch.int8))
         self._has_positives = Watch(_any_mined)
+        self._candidates = Watch(_not_left_out)
 
     def bind_list(self, num_videos: int, digest: bytes, seed: int) -> None:
         """Make new banks for a list of videos, see :meth:`ListBound.bind_list`."""
@@ -78,9 +85,27 @@ class AVID(ListBound, AudioVisualModel):
         for bank in self.banks.values():
             bank.resize(num_videos, generator)
 
+    @torch.no_grad()
+    def leave_out_unvisited(self) -> int:
+        """Leave out the videos that have not come so far, as negatives and as positives.
+
+        One that comes later is taken back at the next call.
+
+        Returns:
+            int: Number of videos left out.
+        """
+        self.left_out.copy_(-self.visited)
+        return int((self.left_out > 0).sum())
+
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Leave behind positives of another number a video: they are mined anew."""
+        """Leave behind positives of another number a video: they are mined anew.
+
+        Of a checkpoint that does not say which videos came, all have.
+        """
         stored = state_dict.get(f"{prefix}positives")
+        if stored is not None and f"{prefix}visited" not in state_dict:
+            came = torch.ones(len(stored), dtype=torch.int8)
+            state_dict |= {f"{prefix}visited": came, f"{prefix}left_out": -came}
         if stored is not None and stored.shape[1] != self.positives.shape[1]:
             none = stored.new_full((len(stored), self.positives.shape[1]), -1)
             state_dict[f"{prefix}positives"] = none
@@ -107,12 +132,18 @@ class AVID(ListBound, AudioVisualModel):
         mined = self.head.weights["agreement"] > 0 and self._has_positives(self.positives)
         positives = self.positives[batch.rows] if mined else None
         negatives = draw_negatives(
-            batch.rows, self.num_videos, self.num_negatives, positives, batch.seeds
+            batch.rows,
+            self.num_videos,
+            self.num_negatives,
+            positives,
+            batch.seeds,
+            self._candidates(self.left_out),
         )
         losses, logs = self.head.loss(queries, self.banks, positives, negatives, batch)
         if self.training:
             for name, bank in self.banks.items():
                 bank.update(batch.rows, queries[name].detach(), batch.sizes)
+            self.visited[gather_batch(batch.rows, batch.sizes)] = 1
         return {**{name: batch.weight * loss for name, loss in losses.items()}, **logs}
 
     def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -143,6 +174,12 @@ class AVID(ListBound, AudioVisualModel):
         for name, x in self.head.class_activation(maps, embeddings).items():
             fields[f"guided_{name}_attention"] = x.unflatten(0, (-1, num_clips))
         return add_fields(data_samples, fields)
+
+
+def _not_left_out(left_out: Tensor) -> Tensor | None:
+    """Rows that are compared with; None: all."""
+    rows = (left_out < 0).nonzero().squeeze(1)
+    return rows if len(rows) < len(left_out) else None
 
 
 def _any_mined(positives: Tensor) -> bool:
