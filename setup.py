@@ -57,6 +57,7 @@ setup(
     package_data={"cmac_mm.evaluation": ["*.csv"], "cmac_mm.zoo": ["*.yml", "*.pth", "*.md"]},
     install_requires=read_requirements("runtime"),
     extras_require={
+        "app": ["gradio==6.31.0"],  # pinned: the page was tried with this one
         "export": ["onnx", "onnxruntime", "onnxscript"],
         "lite": ["mmcv-lite>=2.0.0rc4,<2.2.0"],
         "parquet": ["pyarrow>=15"],

@@ -3,7 +3,7 @@
 from .agreement import AgreementCell, AgreementRow, agreement_sheet
 from .attention import overlay_attention, resize_attention
 from .browse import SeenClip, browse_sheet, look, save_clip
-from .clip_media import ClipMedia, read_clip, read_clips
+from .clip_media import CLIP_STYLE, ClipMedia, read_clip, read_clips
 from .cluster_page import (
     PageClip,
     PageCluster,
@@ -18,12 +18,13 @@ from .neighbours import NeighbourRow, neighbour_sheet
 from .overlay_video import overlay_video
 from .predictions import draw_prediction, prediction_picture
 from .result_chart import draw_report
-from .search_page import write_search_page
+from .search_page import hit_figures, write_search_page
 from .sheet import SheetRow, attention_sheet, sheet_image, sheet_row
 from .spectrogram_strip import row_centres
 from .video_figure import video_figure
 
 __all__ = [
+    "CLIP_STYLE",
     "AgreementCell",
     "AgreementRow",
     "ClipMedia",
@@ -40,6 +41,7 @@ __all__ = [
     "draw_curves",
     "draw_prediction",
     "draw_report",
+    "hit_figures",
     "look",
     "middle_frame",
     "nearest_rows",

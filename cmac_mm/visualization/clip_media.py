@@ -25,7 +25,19 @@ _FRAME_HEIGHT = 84  # pixels
 _SPECTROGRAM_SIZE = (336, 84)  # pixels, width and height
 _SAMPLE_RATE = 16000
 _NUM_MELS = 64
-_STYLE = """
+CLIP_STYLE = """
+.note{color:#666}.clips{display:flex;flex-wrap:wrap;gap:.8rem;content-visibility:auto;
+contain-intrinsic-size:auto 380px}
+figure{box-sizing:content-box;margin:0;width:336px;border:1px solid #ddd;
+border-radius:4px;padding:.4rem}
+figure img{display:block;width:336px;height:84px;object-fit:contain;background:#eee;
+margin-bottom:2px}
+figure audio{width:336px;height:32px}figcaption{font-size:.85rem;overflow-wrap:anywhere}
+.bad{background:#fdecea;color:#a02020}.own{color:#555}
+summary{cursor:pointer;font-size:.85rem;color:#555}
+"""
+"""How clips look, on any page."""
+_PAGE_STYLE = """
 body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem auto;max-width:1500px;padding:0 1rem;
 color:#1c1c1c;background:#fff}
 h1{font-size:1.5rem}h2{margin-top:2.5rem}h3{margin:1.6rem 0 .4rem}
@@ -33,14 +45,6 @@ table{border-collapse:collapse}th,td{padding:.15rem .8rem .15rem 0;text-align:le
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 tbody tr:nth-child(odd){background:#f4f4f4}
 .tables{max-height:26rem;overflow:auto;display:inline-block;border:1px solid #ddd;padding:0 .6rem}
-.note{color:#666}.clips{display:flex;flex-wrap:wrap;gap:.8rem;content-visibility:auto;
-contain-intrinsic-size:auto 380px}
-figure{margin:0;width:336px;border:1px solid #ddd;border-radius:4px;padding:.4rem}
-figure img{display:block;width:336px;height:84px;object-fit:contain;background:#eee;
-margin-bottom:2px}
-figure audio{width:336px;height:32px}figcaption{font-size:.85rem;overflow-wrap:anywhere}
-.bad{background:#fdecea;color:#a02020}.own{color:#555}
-summary{cursor:pointer;font-size:.85rem;color:#555}
 """
 
 
@@ -197,7 +201,7 @@ def page_head(title: str) -> list[str]:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "media-src data:; style-src 'unsafe-inline'\">",
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{escape(title)}</title><style>{_PAGE_STYLE}{CLIP_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
     ]
 

@@ -27,17 +27,24 @@ def write_search_page(
         hits (Sequence[Hit]): What was found, best first.
         note (str): What must be said of the model. Defaults to '': nothing.
     """
-    places = [(query, None), *((hit.path, hit.start) for hit in hits)]
-    media = {place: read_clip(*place) for place in places}
     parts = page_head(title)
     if note:
         parts.append(f'<p class="note">{escape(note)}</p>')
-    parts.append('<h2>Query</h2><div class="clips">')
-    parts.append(clip_figure(query, media[places[0]], "what was searched with"))
-    parts.append(f'</div><h2>Found</h2><p class="note">{escape(str(len(hits)))} files</p>')
-    parts.append('<div class="clips">')
-    for rank, (hit, place) in enumerate(zip(hits, places[1:], strict=True), start=1):
-        note = f"#{rank} · similarity {hit.similarity:.3f} · at {hit.start:.1f} s"
-        parts.append(clip_figure(hit.path, media[place], note))
-    parts.append("</div></body></html>\n")
+    figure = clip_figure(query, read_clip(query), "what was searched with")
+    parts.append(f'<h2>Query</h2><div class="clips">{figure}</div>')
+    parts.append(f'<h2>Found</h2><p class="note">{len(hits)} files</p>')
+    parts.append(f"{hit_figures(hits)}</body></html>\n")
     write_text(path, "\n".join(parts))
+
+
+def hit_figures(hits: Sequence[Hit]) -> str:
+    """What was found, as HTML that :data:`CLIP_STYLE` styles.
+
+    Args:
+        hits (Sequence[Hit]): What was found, best first.
+    """
+    figures = []
+    for rank, hit in enumerate(hits, start=1):
+        note = f"#{rank} · similarity {hit.similarity:.3f} · at {hit.start:.1f} s"
+        figures.append(clip_figure(hit.path, read_clip(hit.path, hit.start), note))
+    return f'<div class="clips">{"".join(figures)}</div>'

@@ -45,6 +45,7 @@ def test_help_and_usage_errors_come_without_torch(name, flag, code, tmp_path):
 # Arguments of what is not there.
 GONE = {
     "analysis/cluster_page.py": ["gone.py", "gone.npz"],
+    "app.py": ["--index", "gone"],
     "analysis/mining_diagnostics.py": ["gone.pth", "--ann-file", "gone.txt"],
     "converters/convert_checkpoint.py": ["gone.pth", "out.pth"],
     "converters/import_statistics.py": ["gone.npz", "out.json"],
