@@ -14,6 +14,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 
 from ..utils import load_checkpoint, load_config, put_weights, weights_of
+from ..utils.lock import only_one
 from ..version import __version__
 from ..zoo import (
     FORMATS,
@@ -28,7 +29,7 @@ from ..zoo import (
     place_statistics,
     read_released,
 )
-from ..zoo.fetch import file_sha256, only_one
+from ..zoo.fetch import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import av
 import numpy as np
 
-from ..datasets.audio_visual_dataset import is_address
+from ..datasets.list_rows import is_address
 from ..preparation.annotations.files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, scan_media
 from ..zoo import download
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 from mmaction.registry import DATASETS
 
 from .audio_visual_dataset import AudioVisualDataset
@@ -65,12 +67,20 @@ class AudioClipDataset(AudioVisualDataset):
             data_list += [{**info, "fold": fold} for info in super().load_data_list()]
         return [{**info, "row": row} for row, info in enumerate(data_list)]
 
-    def list_paths(self) -> list[str]:
-        """Paths as all lists have them, see :meth:`AudioVisualDataset.list_paths`."""
-        paths = []
-        for _ in self._each_list():
-            paths += super().list_paths()
-        return paths
+    def list_size_and_digest(self) -> tuple[int, bytes]:
+        """Rows and digest of all lists as one, see :class:`AudioVisualDataset`."""
+        tables = [self._read_table() for _ in self._each_list()]
+        digest = hashlib.sha256()
+        for table in tables:
+            digest.update(table.paths)
+        return sum(len(table.ends) for table in tables), digest.digest()
+
+    def list_labels(self) -> np.ndarray:
+        """Labels of all rows of all lists, see :class:`AudioVisualDataset`."""
+        labels = np.concatenate([self._read_table().labels for _ in self._each_list()])
+        kept = np.zeros(len(labels), dtype=bool)
+        kept[[info["row"] for info in self.data_list]] = True
+        return np.where(kept, labels, -1)
 
     def check_labels(self, num_classes: int | None = None) -> None:
         """Check the labels of all lists, see :meth:`AudioVisualDataset.check_labels`."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from itertools import islice
 from logging import WARNING
 
+import numpy as np
 from mmaction.datasets.base import BaseActionDataset
 from mmaction.registry import DATASETS
-from mmengine.fileio import get as get_file
 from mmengine.logging import print_log
 
-from ..utils import BLANKS, seed_all
-from ..utils.read import decode_text, split_lines
+from ..utils import seed_all
 from .av_reader import MediaError
 from .bad_files import BadFileLog
 from .guarded import Guard, ProcessLost
+from .list_rows import ListRows, Table, list_lines, parse_line, read_table
 from .samplers.resumable_sampler import SampleIndex
 
 _HINT = "tools/data/check_videos.py writes a list of the good files"
@@ -31,7 +31,8 @@ class AudioVisualDataset(BaseActionDataset):
     needs a label below it.
     A sample holds ``filename``, ``label`` if there is one, and ``sample_idx``, the row among the
     lines that are not empty, counted from 0; it stays the same in subsets. Whether a file is there
-    shows when it is loaded.
+    shows when it is loaded. Rows are kept in arrays, those of a large list in a file beside it that
+    all processes share, see :func:`read_table`.
 
     A file that a transform refuses with :class:`MediaError` is, in training, replaced by another
     one drawn at random, logged once, counted, and noted in a text file (``bad_files``; the hook
@@ -89,46 +90,45 @@ class AudioVisualDataset(BaseActionDataset):
             data_prefix=dict(video="") if data_prefix is None else data_prefix,
             max_refetch=max_refetch,
             test_mode=test_mode,
+            serialize_data=False,  # it has been made small already
             **kwargs,
         )
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> ListRows:
         """Read the list."""
-        prefix = self.data_prefix.get("video") or ""
+        table = self._read_table()
         num_classes = self.num_classes or len(self.metainfo.get("classes", ())) or None
-        data_list = []
-        for number, line in self.list_lines():
-            info = self._parse(line, number)
-            if num_classes is not None:
-                self._check_label(info, number, num_classes)
-            if prefix and not (info["filename"].startswith("/") or is_address(info["filename"])):
-                info["filename"] = f"{prefix.rstrip('/')}/{info['filename']}"
-            data_list.append({**info, "row": len(data_list)})
-        if not data_list:
+        if num_classes is not None:
+            self._check_labels(table.labels, num_classes)
+        if len(table.ends) == 0:
             raise ValueError(f"{self.ann_file} lists no files")
-        return data_list
+        return ListRows(table, self.data_prefix.get("video") or "")
 
-    def list_paths(self) -> list[str]:
-        """Paths as the list has them, row by row, also of rows that a subset leaves out."""
-        return [self._parse(line, number)["filename"] for number, line in self.list_lines()]
+    def _read_table(self) -> Table:
+        return read_table(self.ann_file, self.backend_args)
 
-    def list_lines(self) -> Iterator[tuple[int, str]]:
-        """Lines of the list that are not empty, without blanks at their ends, and their numbers."""
-        try:
-            content = get_file(self.ann_file, backend_args=self.backend_args)
-        except IsADirectoryError as error:
-            raise ValueError(
-                f"{self.ann_file} is a folder: expected a list, a text file of lines 'path label'"
-            ) from error
-        except FileNotFoundError as error:
-            hint = ", and ~ is not expanded in configs" if self.ann_file.startswith("~") else ""
-            raise FileNotFoundError(
-                f"{self.ann_file}: there is no such list (ann_file){hint}"
-            ) from error
-        text = decode_text(content, self.ann_file)
-        for number, line in enumerate(split_lines(text), start=1):
-            if line.strip(BLANKS):
-                yield number, line.strip(BLANKS)
+    def _get_unserialized_subset(self, indices: int | Sequence[int]) -> ListRows | list[dict]:
+        """Rows of a subset; MMEngine's way would make a list of dictionaries."""
+        if not isinstance(self.data_list, ListRows):
+            return super()._get_unserialized_subset(indices)
+        if isinstance(indices, int):
+            indices = slice(indices) if indices >= 0 else slice(indices, None)
+        return self.data_list[indices]
+
+    def list_size_and_digest(self) -> tuple[int, bytes]:
+        """Rows of the list, also of those that a subset leaves out, and what tells it from others.
+
+        Returns:
+            tuple[int, bytes]: The number of rows, and the SHA-256 of their paths as the list has
+            them, in UTF-8 with a line feed after each.
+        """
+        table = self._read_table()
+        return len(table.ends), table.digest
+
+    def list_labels(self) -> np.ndarray:
+        """Labels of all rows `(N,)`, int32, -1 of those without and of rows that are left out."""
+        self.full_init()
+        return self.data_list.labels()
 
     def check_labels(self, num_classes: int | None = None) -> None:
         """Check that each line of the list has a label, and one of the classes.
@@ -139,30 +139,24 @@ class AudioVisualDataset(BaseActionDataset):
         Raises:
             ValueError: If not; names list, line and label.
         """
-        for number, line in self.list_lines():
-            self._check_label(self._parse(line, number), number, num_classes)
+        self._check_labels(self._read_table().labels, num_classes)
 
-    def _check_label(self, info: dict, number: int, num_classes: int | None) -> None:
-        label = info.get("label")
-        if label is not None and (num_classes is None or label < num_classes):
+    def _check_labels(self, labels: np.ndarray, num_classes: int | None) -> None:
+        wrong = labels < 0
+        if num_classes is not None:
+            wrong |= labels >= num_classes
+        if not wrong.any():
             return
-        found = "no label" if label is None else f"label {label}"
+        row = int(wrong.argmax())
+        number, line = next(islice(list_lines(self.ann_file, self.backend_args), row, None))
+        name, _ = parse_line(line, self.ann_file, number)
+        found = "no label" if labels[row] < 0 else f"label {labels[row]}"
         wanted = "'path label'"
         if num_classes is not None:
             wanted = f"0 to {num_classes - 1} ({num_classes} classes)"
         raise ValueError(
-            f"{self.ann_file}, line {number}: {found}, expected {wanted}; the file there is "
-            f"{info['filename']}"
+            f"{self.ann_file}, line {number}: {found}, expected {wanted}; the file there is {name}"
         )
-
-    def _parse(self, line: str, number: int) -> dict:
-        path, label = re.fullmatch(r"(?:(.*?)[ \t]+)?([^ \t]+)", line, re.DOTALL).groups()
-        if "\0" in line or not (path is None or (label.isascii() and label.isdecimal())):
-            raise ValueError(
-                f"{self.ann_file}, line {number}: expected 'path label' with a whole number >= 0 "
-                f"as label, or a path without spaces, found {_short(line)!r}"
-            )
-        return dict(filename=label) if path is None else dict(filename=path, label=int(label))
 
     def get_data_info(self, idx: int) -> dict:
         """The sample's entry in the list, before the pipeline."""
@@ -224,12 +218,3 @@ class AudioVisualDataset(BaseActionDataset):
         except ProcessLost as error:
             filename = str(self.get_data_info(idx)["filename"])
             raise MediaError(filename, f"the loading process {error}") from error
-
-
-def is_address(name: str) -> bool:
-    """Whether a name in a list is an address (``s3://bucket/key``), as MMEngine tells them."""
-    return "://" in name
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= 200 else f"{line[:200]}..."

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from ..utils import read_json
 from .audio_visual_dataset import AudioVisualDataset
+from .list_rows import list_lines
 
 Boxes = list[list[list[float]]]
 _FLICKR_PIXELS = 256
@@ -126,7 +127,8 @@ class LocalisationDataset(AudioVisualDataset):
     def load_data_list(self) -> list[dict]:
         """Read names and boxes."""
         vggss = read_vggss_boxes(self.boxes) if self.boxes.endswith(".json") else None
-        found, names = [], self.list_paths()
+        found = []
+        names = [line.split(",")[0].strip() for _, line in list_lines(self.ann_file)]
         for name in names:
             info = self._files(name)
             if self.skip_missing and not all(Path(path).is_file() for path in info.values()):
@@ -155,6 +157,3 @@ class LocalisationDataset(AudioVisualDataset):
             filename=str(Path(self.data_prefix["audio"], f"{name}.wav")),
             picture=str(Path(self.data_prefix["picture"], f"{name}.jpg")),
         )
-
-    def _parse(self, line: str, number: int) -> dict:
-        return dict(filename=line.split(",")[0].strip())

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from ..datasets.audio_visual_dataset import is_address
+from ..datasets.list_rows import is_address
 
 # Storage in a network answers many questions at a time; one by one they take minutes.
 _THREADS = 32

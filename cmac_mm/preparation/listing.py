@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..datasets.audio_visual_dataset import AudioVisualDataset, is_address
+from ..datasets.list_rows import is_address, list_lines, parse_line
 from ..utils import write_text
 from .annotations.files import AUDIO_SUFFIXES, VIDEO_SUFFIXES, scan_media
 from .annotations.lists import check_name
@@ -62,15 +62,16 @@ def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
         return [Entry(name, source / name, name + label) for name in names]
     if source.name.lower().endswith(VIDEO_SUFFIXES + AUDIO_SUFFIXES):
         raise ValueError(f"{source} is a media file: expected a list of files, or a folder")
-    dataset = AudioVisualDataset(str(source), pipeline=[], lazy_init=True)
-    names = [info["filename"] for info in dataset.load_data_list()]
     folder, entries = prefix or Path(), []
-    for name, (number, line) in zip(names, dataset.list_lines(), strict=True):
+    for number, line in list_lines(str(source)):
+        name, _ = parse_line(line, str(source), number)
         if is_address(name):
             raise ValueError(
                 f"{source}, line {number}: {name} is an address, expected a local file"
             )
         entries.append(Entry(name, folder / name, line))
+    if not entries:
+        raise ValueError(f"{source} lists no files")
     return entries
 
 

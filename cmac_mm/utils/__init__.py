@@ -16,7 +16,7 @@ from .read import (
 )
 from .resume import latest_checkpoint
 from .setup_env import end_with_parent, setup_launcher, shut_down
-from .training_list import list_digest, refuse_other_list
+from .training_list import refuse_other_list
 from .watch import Watch
 from .weights import (
     list_mismatches,
@@ -35,7 +35,6 @@ __all__ = [
     "end_with_parent",
     "fixed_random_state",
     "latest_checkpoint",
-    "list_digest",
     "list_mismatches",
     "load_checkpoint",
     "load_config",

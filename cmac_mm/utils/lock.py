@@ -1,4 +1,4 @@
-"""One writer a work directory."""
+"""One writer a work directory, and one a file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
 NAME = "run.lock"
@@ -64,6 +67,26 @@ def unlock_work_dir(work_dir: str | Path) -> None:
     if file is not None:
         path.unlink(missing_ok=True)
         os.close(file)
+
+
+@contextmanager
+def only_one(path: Path, doing: str = "fetches") -> Iterator[None]:
+    """Let one process at a time work on a file.
+
+    Args:
+        path (Path): The file, whose folder exists.
+        doing (str): What that process does, for the log. Defaults to ``'fetches'``.
+    """
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print_log(f"waiting for another process, which {doing} {path.name}", "current")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _take(file: int, path: Path) -> None:

@@ -2,25 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-
-
-def list_digest(paths: Sequence[str]) -> bytes:
-    """SHA-256 of a list of paths, in their order.
-
-    Args:
-        paths (Sequence[str]): As the list has them.
-
-    Returns:
-        bytes: 32 bytes.
-    """
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.digest()
-
-
 _ENCODERS_ALONE = (
     "start from the encoders alone (init_cfg=dict(type='PretrainedEncoder', ...) of the backbones)"
 )

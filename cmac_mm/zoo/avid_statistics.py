@@ -8,7 +8,8 @@ import numpy as np
 from mmengine.config import Config
 
 from ..utils import write_text
-from .fetch import download, only_one
+from ..utils.lock import only_one
+from .fetch import download
 from .inputs import flat_pipeline
 
 NAME = "avid_spectrogram.json"

@@ -7,8 +7,6 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.error import HTTPError
@@ -16,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import torch
-from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 from rich.progress import (
     BarColumn,
@@ -28,6 +25,7 @@ from rich.progress import (
 )
 
 from ..utils.files import naming_full_disk, part_of, write_text
+from ..utils.lock import only_one
 from ..version import __version__
 
 # PyTorch's convention: the beginning of the SHA-256, before the suffix.
@@ -116,25 +114,6 @@ def _cache_path(address: str, folder: str | Path | None) -> Path:
     if parts.query:
         names[-1] = f"{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}-{names[-1]}"
     return folder.joinpath(parts.netloc.rpartition("@")[2], *names)
-
-
-@contextmanager
-def only_one(path: Path) -> Iterator[None]:
-    """Let one process at a time work on a file.
-
-    Args:
-        path (Path): The file, whose folder exists.
-    """
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print_log(f"waiting for another process, which fetches {path.name}", "current")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _pin_of(path: Path) -> Path:

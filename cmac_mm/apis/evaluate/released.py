@@ -11,8 +11,8 @@ from mmengine.config import Config
 from ...datasets.pipelines import SOUND_STEPS
 from ...utils import config_path, load_checkpoint, load_config, write_text
 from ...utils.config import PREFIX
+from ...utils.lock import only_one
 from ...zoo import AudioInput, VisualInput, describe_inputs, find_statistics, list_models
-from ...zoo.fetch import only_one
 from ...zoo.inputs import plain
 from ..released import released_checkpoint
 from .options import Options

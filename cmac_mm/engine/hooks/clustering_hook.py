@@ -143,7 +143,7 @@ class ClusteringHook(Hook):
             f"{int(files.refused.sum())} of {len(files.refused)} files refused"
         )
         record, values = {}, {}
-        truth = list_labels(runner, model.num_videos)
+        truth = list_labels(runner)
         for index, source in enumerate(model.sources):
             names = model.encoders if source == JOINT else [source]
             found = cluster(

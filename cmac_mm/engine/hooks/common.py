@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...datasets.audio_visual_dataset import AudioVisualDataset
-from ...utils import list_digest
 
 
 def bare_model(runner: Runner) -> nn.Module:
@@ -84,26 +83,19 @@ def bind_list(runner: Runner, owner: str) -> None:
             f"{owner} needs runner_type Runner: {type(runner).__name__} loads checkpoints before "
             "there is a place for what belongs to the list"
         )
-    paths = need_list(runner.train_dataloader.dataset, owner).list_paths()
+    found = need_list(runner.train_dataloader.dataset, owner)
     # Ranks may have different seeds, but `runner.seed` of the first is the run's.
-    bare_model(runner).bind_list(len(paths), list_digest(paths), runner.train_loop.seed)
+    bare_model(runner).bind_list(*found.list_size_and_digest(), runner.train_loop.seed)
 
 
-def list_labels(runner: Runner, num_videos: int) -> Tensor | None:
+def list_labels(runner: Runner) -> Tensor | None:
     """Classes of the training list's videos.
 
     Args:
-        runner (Runner): The runner.
-        num_videos (int): Rows of the list.
+        runner (Runner): The runner, whose training data are a list.
 
     Returns:
-        Tensor | None: Classes `(N,)`, -1 of videos left out; None if the list has none.
+        Tensor | None: Classes `(N,)`, int32, -1 of videos left out; None if the list has none.
     """
-    dataset = runner.train_dataloader.dataset
-    while not hasattr(dataset, "get_data_info"):
-        dataset = dataset.dataset
-    labels = torch.full((num_videos,), -1)
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        labels[info["sample_idx"]] = info.get("label", -1)
-    return labels if bool((labels >= 0).any()) else None
+    labels = find_list(runner.train_dataloader.dataset).list_labels()
+    return torch.tensor(labels) if labels.max() >= 0 else None

@@ -103,7 +103,7 @@ class CrossModalAgreementHook(Hook):
         agreement = neighbour_agreement(visual, audio, positives.shape[1])
         values["neighbour_agreement"] = agreement["neighbour_agreement"]
         values["neighbour_agreement_chance"] = agreement["chance"]
-        labels = list_labels(runner, len(positives))
+        labels = list_labels(runner)
         if labels is not None:
             precision = positive_precision(positives, labels)
             values["precision_chance"] = precision.pop("chance")

@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
-from ...utils import list_digest, refuse_other_list
+from ...utils import refuse_other_list
 from ...utils.files import part_of, remove_stale, write_text
 from ..loops import ResumableTrainLoop
 from ..run_owner import RunOwner
@@ -120,8 +120,8 @@ class SafeCheckpointHook(CheckpointHook):
         if self._list is None:
             found = find_list(runner.train_dataloader.dataset)
             if found is not None:
-                paths = found.list_paths()
-                self._list = dict(size=len(paths), digest=list_digest(paths).hex())
+                size, digest = found.list_size_and_digest()
+                self._list = dict(size=size, digest=digest.hex())
         return self._list
 
     def after_run(self, runner: Runner) -> None:
