@@ -4,6 +4,7 @@ What is forked is a process as any other: in a group, folder and environment of 
 Python ends as any other (exit status, traceback, functions at exit).
 """
 
+import gc
 import os
 import pickle
 import sys
@@ -12,7 +13,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 
 def serve(line: Connection, modules: list[str], root: Path) -> Callable[[], object]:
@@ -21,9 +22,12 @@ def serve(line: Connection, modules: list[str], root: Path) -> Callable[[], obje
     sys.path.insert(0, str(root))
     for name in modules:
         import_module(name)
-    from helpers.quick import quicken
+    if "mmengine" in sys.modules:
+        from helpers.quick import configs_once
 
-    quicken()
+        configs_once()
+    gc.collect()
+    gc.freeze()  # else each would look through all that was imported when it ends
     while True:
         try:
             functions, path, cwd, env = line.recv()
@@ -64,6 +68,17 @@ def run_script(words: list[str]) -> None:
     path = Path(words[0]).absolute()
     sys.path.insert(0, str(path.parent))
     sys.argv[:] = words
+    # The file is what loading workers that are not forked import.
+    _run(compile(path.read_bytes(), path, "exec"), __file__=str(path))
+
+
+def run_code(code: str) -> None:
+    """Do what ``python -c CODE`` does."""
+    sys.argv[:] = ["-c"]
+    _run(code)
+
+
+def _run(code: CodeType | str, **names: str) -> None:
     main = sys.modules["__main__"] = ModuleType("__main__")
-    main.__file__ = str(path)  # which loading workers that are not forked import
-    exec(compile(path.read_bytes(), path, "exec"), vars(main))
+    vars(main).update(names)
+    exec(code, vars(main))

@@ -1,4 +1,4 @@
-"""Processes that begin with everything imported."""
+"""Processes that begin with what they need imported."""
 
 import atexit
 import os
@@ -36,11 +36,11 @@ class Forked:
 
     _last = None
 
-    def __init__(self, functions, path, cwd, env):
+    def __init__(self, functions, path, cwd, env, modules=MODULES):
         if Forked._last is not None:
             Forked._last.kill()
         Forked._last = self
-        self._server = _server()
+        self._server = _server(modules)
         self._output, writer = os.pipe()
         calls = [pickle.dumps(function) for function in functions]
         self._server.send((calls, path, str(cwd), env))
@@ -101,11 +101,11 @@ class Forked:
 
 
 @cache
-def _server() -> Connection:
+def _server(modules) -> Connection:
     ours, theirs = Pipe()
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", START, ROOT / "tests", ROOT, theirs.fileno(), *MODULES]
+    command = [sys.executable, "-c", START, ROOT / "tests", ROOT, theirs.fileno(), *modules]
     process = subprocess.Popen(
         [str(word) for word in command],
         env=env,
