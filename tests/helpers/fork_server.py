@@ -72,9 +72,9 @@ def run_script(words: list[str]) -> None:
     _run(compile(path.read_bytes(), path, "exec"), __file__=str(path))
 
 
-def run_code(code: str) -> None:
-    """Do what ``python -c CODE`` does."""
-    sys.argv[:] = ["-c"]
+def call_code(code: str, args: list[str]) -> None:
+    """Do what ``python -c CODE ARGUMENTS`` does."""
+    sys.argv[:] = ["-c", *args]
     _run(code)
 
 

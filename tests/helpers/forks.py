@@ -91,7 +91,7 @@ class Forked:
     def _note_end(self):
         pid, code = self._server.recv()
         self._codes[pid] = code
-        if code:
+        if code not in (0, 75):  # 75: asked to stop, and all of them do
             self._kill(other for other, end in self._codes.items() if end is None)
 
     def _kill(self, pids):

@@ -7,8 +7,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from helpers.fork_server import run_script
-from helpers.forks import Forked
+from helpers.fork_server import call_code, run_script
+from helpers.forks import MODULES, Forked
 from helpers.paths import ROOT, TINY, TOOLS
 
 PATHS = [str(ROOT), str(TINY)]
@@ -37,6 +37,14 @@ def run(*command, cwd, timeout=300, fresh=False, **env):
         timeout=timeout,
     )
     return result.returncode, result.stdout
+
+
+def run_code(code, *args, timeout=300, modules=MODULES, **env):
+    """What ``python -c CODE`` does where these modules are imported; returns status and output."""
+    call = partial(call_code, code, [str(arg) for arg in args])
+    process = Forked([call], PATHS, ROOT, environment(**env), modules)
+    output, _ = process.communicate(timeout)
+    return process.returncode, output
 
 
 def environment(**env):

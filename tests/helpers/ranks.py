@@ -28,12 +28,17 @@ def train_on_two_ranks(options, folder):
 
 def run_on_two_ranks(name, *args, cwd, timeout=300, **env):
     """A tool on two ranks, as torchrun starts it; returns exit status and output."""
+    process = start_on_two_ranks(name, *args, cwd=cwd, **env)
+    output, _ = process.communicate(timeout)
+    return process.returncode, output
+
+
+def start_on_two_ranks(name, *args, cwd, **env):
+    """Like `run_on_two_ranks`, under way."""
     words = [str(word) for word in (TOOLS / name, *args, "--launcher", "pytorch")]
     port = _free_port()
     ranks = [partial(_run, words, port, rank) for rank in (0, 1)]
-    process = Forked(ranks, PATHS, cwd, environment(**env))
-    output, _ = process.communicate(timeout)
-    return process.returncode, output
+    return Forked(ranks, PATHS, cwd, environment(**env))
 
 
 def _fork_two(function, folder):

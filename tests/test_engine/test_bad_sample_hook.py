@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from helpers.brightness import train
 from helpers.media_tools import write_video
 from helpers.paths import ROOT
+from helpers.processes import run_code
 from mmaction.registry import HOOKS
 from mmengine.registry import DefaultScope
 
@@ -72,8 +70,9 @@ def test_names_that_only_look_like_several_lines(tmp_path):
 TRAIN = """
 import sys
 from pathlib import Path
+sys.path.append(sys.argv[1])
 from helpers.brightness import train
-train(Path(sys.argv[1]), dict(type="EpochBasedTrainLoop", max_epochs=1), 2, time_limit=60)
+train(Path(sys.argv[2]), dict(type="EpochBasedTrainLoop", max_epochs=1), 2, time_limit=60)
 """
 
 
@@ -82,21 +81,10 @@ def test_training_on_bad_files_alone_stops_with_an_error(tmp_path):
     (tmp_path / "bad.mp4").write_text("no")
     write_video(tmp_path / "silent.mp4", seconds=1)
     (tmp_path / "list.txt").write_text("bad.mp4\nsilent.mp4\ngone.mp4\n")
-    result = subprocess.run(
-        [sys.executable, "-c", TRAIN, str(tmp_path)],
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT}:{ROOT}/tests",
-            "CUDA_VISIBLE_DEVICES": "",
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode != 0
+    status, output = run_code(TRAIN, ROOT / "tests", tmp_path)
+    assert status == 1
     pattern = (
         r"RuntimeError: .*101 samples of \S*list\.txt in a row \(3 different files\) were refused; "
         r"the last one: .*check_videos\.py"
     )
-    assert re.search(pattern, result.stderr, re.DOTALL), result.stderr[-3000:]
+    assert re.search(pattern, output, re.DOTALL), output[-3000:]

@@ -2,13 +2,11 @@ import errno
 import json
 import os
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import pytest
 import torch
-from helpers.paths import ROOT
+from helpers.processes import run_code
 from helpers.training import train
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -218,10 +216,9 @@ def test_full_disk_leaves_the_last_good_file(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "write_bytes(sys.argv[1], bytes(200_000))\n"
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, path]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "RuntimeError" in done.stderr and "epoch_1.pth: no room for 0.2 MiB" in done.stderr
+    status, output = run_code(code, path)
+    assert status == 1
+    assert "RuntimeError" in output and "epoch_1.pth: no room for 0.2 MiB" in output
     assert path.read_bytes() == b"good"
     assert [p.name for p in tmp_path.iterdir()] == ["epoch_1.pth"]
     with pytest.raises(OSError, match="directory") as info:

@@ -1,6 +1,8 @@
 """`kill -9` at any moment, and `--resume`."""
 
+import os
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -9,7 +11,7 @@ import pytest
 import torch
 from helpers.paths import ROOT
 from helpers.processes import end, environment, kill, start_tool
-from helpers.ranks import run_on_two_ranks
+from helpers.ranks import run_on_two_ranks, start_on_two_ranks
 from helpers.tools_in_process import run_tool
 
 CONFIG = """
@@ -125,10 +127,10 @@ def test_killed_at_twenty_random_moments(shapes, tmp_path):
 
 
 def test_two_ranks_agree_on_where_to_stop(shapes, tmp_path):
-    """dist_train.sh hands the signal to its ranks, and ends with their code."""
-    process = launch(shapes, tmp_path)
+    """Where one is asked to; dist_train.sh asks all of its ranks, see test_launchers."""
+    process = start_on_two_ranks("train.py", *arguments(shapes, tmp_path), cwd=ROOT)
     wait_for("iter_*.pth", process, tmp_path)
-    process.terminate()
+    os.kill(process.pid, signal.SIGTERM)
     code, output = end(process)
     assert code == 75, output[-3000:]
     assert "leaving with exit code 75" in output

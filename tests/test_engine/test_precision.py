@@ -12,7 +12,7 @@ from cmac_mm.models import AudioResNet, R2Plus1D
 
 
 def test_bfloat16_follows_float32(config, tmp_path):
-    """Twenty steps on CPU. Rounding grows from step to step, more so with ten clips a batch."""
+    """Ten steps on CPU. Rounding grows from step to step, more so with ten clips a batch."""
     curves = {}
     for kind in ("OptimWrapper", "BFloat16OptimWrapper"):
         options = {
@@ -23,8 +23,8 @@ def test_bfloat16_follows_float32(config, tmp_path):
             "visual_width": 8,
             "audio_width": 16,
             "filter_channels": 64,
-            "train_cfg.max_epochs": 20,
-            "default_hooks.checkpoint.interval": 20,
+            "train_cfg.max_epochs": 10,
+            "default_hooks.checkpoint.interval": 10,
             "default_hooks.checkpoint.interval_iters": 0,
             "train_dataloader.batch_size": 10,
             # AdamW turns any small difference into one of the size of its step.

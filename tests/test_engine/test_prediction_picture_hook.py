@@ -1,14 +1,11 @@
 """What pictures of predictions show, and what they are refused for."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from helpers.paths import ROOT
 from helpers.predictions import runner, sample
+from helpers.processes import run_code
 from matplotlib.figure import Figure
 from mmaction.structures import ActionDataSample
 
@@ -80,6 +77,8 @@ def test_shows_windows(tmp_path):
         "    def start_event_loop(self, timeout=0): print('waits', timeout)\n"
     )
     code = """
+import sys
+sys.path += sys.argv[1:]
 import torch
 from helpers.predictions import runner, sample
 from cmac_mm.engine.hooks import PredictionPictureHook
@@ -88,9 +87,7 @@ hook.before_test(runner())
 imgs = torch.zeros(1, 3, 8, 20, 30, dtype=torch.uint8)
 hook.after_test_iter(runner(), 0, dict(inputs=dict(imgs=imgs)), [sample(0)])
 """
-    path = f"{ROOT}:{ROOT}/tests:{tmp_path}"
-    env = {**os.environ, "PYTHONPATH": path, "MPLBACKEND": "module://windows"}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True
+    _, output = run_code(
+        code, f"{ROOT}/tests", tmp_path, modules=("torch",), MPLBACKEND="module://windows"
     )
-    assert done.stdout.splitlines() == ["shown 6", "waits 0.5"], done.stderr
+    assert output.splitlines()[-2:] == ["shown 6", "waits 0.5"]

@@ -1,7 +1,8 @@
+from functools import partial
+
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
+from helpers.ranks import on_two_ranks
 from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModel
 
@@ -102,8 +103,7 @@ def test_what_is_missing_is_named():
         stack_records(records)
 
 
-def _rank(rank, path, inputs):
-    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+def _rank(inputs, rank):
     # 5 samples on 2 ranks: the sampler pads with sample 0.
     batches = make_batches(inputs, [[0, 2, 4], [1, 3, 0]][rank], batch_size=2)
     features = extract_features(MeanModel(), batches, progress=False)
@@ -115,7 +115,6 @@ def _rank(rank, path, inputs):
         samples = MeanModel().eval().test_step(batch)
         metric.process(batch, [sample.to_dict() for sample in samples])
     assert metric.evaluate(size=6) == reference_metrics(inputs)  # size 6: the padded one stays in
-    dist.destroy_process_group()
 
 
 def reference_metrics(inputs):
@@ -134,7 +133,7 @@ def reference_metrics(inputs):
 
 def test_two_ranks_give_the_whole_set_once(tmp_path):
     torch.manual_seed(0)
-    mp.spawn(_rank, args=(tmp_path / "store", torch.randn(5, 4)), nprocs=2)
+    on_two_ranks(partial(_rank, torch.randn(5, 4)), tmp_path)
 
 
 def run_metric(metric, predictions):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from helpers.processes import run_code
+from helpers.ranks import on_two_ranks
 from mmengine.logging import MMLogger
 from sklearn.decomposition import PCA
 
@@ -256,11 +257,7 @@ def _unseen_row():
 JOINT = [("faiss", 10), ("sklearn", None)]
 
 
-def _run(rank, init_file, path, out_file):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{init_file}", rank=rank, world_size=2
-    )
+def _run(path, rank):
     result = {}
     for backend, pca_dim in JOINT:
         found = _joint(path, backend, pca_dim)
@@ -268,19 +265,14 @@ def _run(rank, init_file, path, out_file):
     for row in (_sampled_rows()[0], _unseen_row()):
         with pytest.raises(ValueError, match=f"row {row} holds values that are not finite"):
             _with_nan(row)
-    torch.save(result, f"{out_file}{rank}")
-    gc.collect()
-    torch.distributed.barrier()  # nobody leaves while the other still needs it
-    torch.distributed.destroy_process_group()
+    return result
 
 
 def test_two_ranks_find_what_one_finds(tmp_path):
     """And both refuse what only one of them has read."""
     path = tmp_path / "features.npy"
     np.save(path, random_features(501, 24))
-    mp.spawn(_run, (tmp_path / "init", path, tmp_path / "out"), nprocs=2)
-    for rank in (0, 1):
-        found = torch.load(f"{tmp_path / 'out'}{rank}", weights_only=True)
+    for found in on_two_ranks(partial(_run, path), tmp_path):
         for backend, pca_dim in JOINT:
             expected = _joint(path, backend, pca_dim)
             for name in FIELDS:
@@ -314,20 +306,20 @@ def test_bad_arguments_are_refused(monkeypatch):
     same(cluster(source, 2, seed=0), expected)  # the fallback
 
 
-def run_python(code, **environ):
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return [line for line in result.stdout.splitlines() if line.startswith("found")]
+def found(code):
+    """What a process of its own prints."""
+    status, output = run_code(code)
+    assert status == 0, output
+    return [line for line in output.splitlines() if line.startswith("found")]
 
 
 HASH = """
 import hashlib, numpy as np
+import faiss, sklearn.cluster
+from threadpoolctl import threadpool_info, threadpool_limits
 from cmac_mm.mining import FeatureSource, cluster
+threadpool_limits(2)
+assert len(pools := [pool["num_threads"] for pool in threadpool_info()]) > 3 and set(pools) == {2}
 features = np.random.default_rng(0).standard_normal((3000, 32)).astype(np.float32)
 for backend in ("faiss", "sklearn", "faiss", "sklearn"):
     f = cluster(FeatureSource([features]), 20, seed=7, pca_dim=10, backend=backend)
@@ -337,8 +329,7 @@ for backend in ("faiss", "sklearn", "faiss", "sklearn"):
 
 
 def test_runs_with_several_threads_are_equal_bit_by_bit():
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
-    digests = [line for _ in range(2) for line in run_python(HASH, **threads)]
+    digests = [line for _ in range(2) for line in found(HASH)]
     assert len(digests) == 8
     assert len(set(digests)) == 2
     assert digests[0::2] == digests[:1] * 4 and digests[1::2] == digests[1:2] * 4
@@ -373,7 +364,7 @@ def test_memory_is_that_of_a_chunk_not_of_the_file(tmp_path):
     for start in range(0, len(features), len(part)):
         features[start : start + len(part)] = np.roll(part, start // len(part), axis=1)
     del features
-    (grown,) = run_python(MEMORY.format(path=str(path)), OMP_NUM_THREADS="1")
+    (grown,) = found(MEMORY.format(path=str(path)))
     assert int(grown.split()[1]) < 40 * 1024  # KiB; a chunk of both takes 2 MiB, 16 bytes a row 4
 
 
@@ -402,4 +393,6 @@ print("found")
 def test_forked_workers_and_training_go_on_beside_it():
     """Faiss and torch each bring OpenMP, of whose threads a fork keeps none."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
-    assert run_python(FORK, **threads) == ["found"]
+    command = [sys.executable, "-W", "ignore", "-c", FORK]
+    done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
+    assert done.stdout.endswith("\nfound\n"), done.stderr
