@@ -58,6 +58,7 @@ setup(
     install_requires=read_requirements("runtime"),
     extras_require={
         "app": ["gradio==6.31.0"],  # pinned: the page was tried with this one
+        "docs": read_requirements("docs"),
         "export": ["onnx", "onnxruntime", "onnxscript"],
         "lite": ["mmcv-lite>=2.0.0rc4,<2.2.0"],
         "parquet": ["pyarrow>=15"],

@@ -51,6 +51,7 @@ def test_commands(readme, block, tmp_path, monkeypatch):
     calls = commands(block, tmp_path)
     assert calls, "no program of this block is known"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # where configs that a page gives import its modules
     for name in ("configs", "data"):
         if (ROOT / name).is_dir():
             (tmp_path / name).symlink_to(ROOT / name)

@@ -71,7 +71,8 @@ say "installing the versions of requirements/constraints.txt into $env (a few mi
 mapfile -t runtime < <(grep -v -E '^(#|mm)' "$root/requirements/runtime.txt")
 # An OpenCV that works is left alone; else the build that needs no libGL.
 "$python" -c 'import cv2' 2>/dev/null || runtime+=(opencv-python-headless)
-pip_install "${runtime[@]}" -r "$root/requirements/openmmlab.txt" -r "$root/requirements/test.txt"
+pip_install "${runtime[@]}" -r "$root/requirements/openmmlab.txt" -r "$root/requirements/test.txt" \
+    -r "$root/requirements/docs.txt"
 # Without dependencies: those are installed above, less the GUI builds of OpenCV.
 openmmlab=(mmengine mmaction2)
 # Full mmcv is kept: mmcv-lite would overwrite its files.

@@ -50,7 +50,7 @@ def run_encoder(backbone: nn.Module, x: Tensor) -> Tensor:
     fits = all(isinstance(m, Tensor) and m.ndim == x.ndim and len(m) == len(x) for m in maps)
     if not maps or not fits or not _shrink(maps):
         name = type(backbone).__name__
-        hint = _HINTS.get(name, "configs/cmac/README.md lists those that fit")
+        hint = _HINTS.get(name, "docs/extend/backbone.md lists those that fit")
         raise ValueError(
             f"{name} returned a {_describe(output)}, expected a feature map {_AXES[x.ndim]}, B "
             f"being {len(x)}, or those of successive stages: {hint}"

@@ -17,7 +17,7 @@ def draw_report(report: Report, path: str | Path) -> None:
     are the papers' figures, of the same benchmark and protocol alone.
 
     Args:
-        report (Report): What to draw.
+        report (evaluation.Report): What to draw.
         path (str | Path): Image file to write.
 
     Raises:

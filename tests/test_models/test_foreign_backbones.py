@@ -1,4 +1,4 @@
-"""MMAction2's backbones as encoders: those in configs/cmac/README.md train, others say why not."""
+"""MMAction2's backbones as encoders: those in docs/extend/backbone.md train, others say why not."""
 
 import copy
 

@@ -99,14 +99,15 @@ class R2Plus1D(BaseModule):
 
     Computes in ``channels_last_3d``, whatever the memory format of its input.
 
-    ==============  ==========================================  ==============================
-    ``variant``     middle channels                             state dict agrees with
-    ==============  ==========================================  ==============================
-    ``torchvision`` one value a block                           torchvision, GDT, SeLaVi
-    ``caffe2``      one value a convolution, batch norm 1e-3    VMZ, XDC
-    ``avid``        equal to the output channels, 3x7x7 stem    AVID-CMA's ``video_model``
-                    with max-pool, one batch norm after the sum
-    ==============  ==========================================  ==============================
+    ===============  ========================================  ===========================
+    ``variant``      middle channels                           state dict agrees with
+    ===============  ========================================  ===========================
+    ``torchvision``  one value a block                         torchvision, GDT, SeLaVi
+    ``caffe2``       one value a convolution, batch norm 1e-3  VMZ, XDC
+    ``avid``         equal to the output channels; 3x7x7 stem  AVID-CMA's ``video_model``
+                     with max-pool; one batch norm after the
+                     sum
+    ===============  ========================================  ===========================
 
     With the default strides a `(B, 3, 32, 128, 128)` clip gives a `(B, 512, 4, 8, 8)` map, half as
     high and wide with ``avid``.
