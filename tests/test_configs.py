@@ -119,8 +119,9 @@ def test_is_what_its_name_says(name):
             frames, size = map(int, parts.split("x"))
             assert decode.clip_len == frames
             sizes = values_of(dataset.pipeline, "size") + values_of(dataset.pipeline, "crop_size")
-            sizes += [scale[0] for scale in values_of(dataset.pipeline, "scale")]
-            assert sizes == [size]
+            scales = [scale[0] for scale in values_of(dataset.pipeline, "scale")]
+            # Whole frames are scaled before a part is cropped, or it is the other way round.
+            assert sizes + scales in ([size], [size, *scales])
 
 
 def values_of(cfg, key):
@@ -395,6 +396,8 @@ def test_xdc_is_the_papers_recipe():
         # What training refuses has no cluster.
         assert decode.get("silence_db") == (None if name == "test" else -80)
     assert cfg.train_cfg.max_epochs == 6 * hook.epochs_per_round
+    end = cfg.param_scheduler[-1]
+    assert (end.type, end.begin, end.end) == ("CosineAnnealingLR", 50, 60)  # the last round
     assert cfg.train_dataloader.batch_size * 8 == cfg.auto_scale_lr.base_batch_size == 256
     assert cfg.train_dataloader.sampler == dict(type="ClusterBalancedSampler")
 
@@ -413,6 +416,8 @@ def test_methods_of_deep_clustering_differ_in_supervision_alone(method, data):
         assert (backbone is None) == (method in ("xdc-visual", "xdc-audio") and name not in method)
         cfg.model[f"{name}_backbone"] = base.model[f"{name}_backbone"]
     cfg.model.head.supervision = base.model.head.supervision
+    # Encoders that know nothing of each other are not balanced over each other's clusters.
+    assert cfg.model.pop("balance_own", False) == (method == "sdc")
     assert cfg.to_dict() == base.to_dict()
 
 

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from ..utils import read_array, write_npy
 from ..version import __version__
 from .functional.sound_classifiers import LinearClassifier, SVMClassifier, standardise
+from .functional.training_span import reduce_to_training_span
 
 Classifier = LinearClassifier | SVMClassifier
 
@@ -51,6 +52,8 @@ class FoldTrainer:
         if test_clips == 1:
             self.clips[:] = count // 2
         self.arguments = (features, labels, classifier, num_classes, self.clips)
+        # What takes long is then done once for all candidates of a training part.
+        self.shares_parts = _is_long(classifier, features.shape[2], labels.size * count)
         self.jobs = jobs
         self.track = track
         self.store = None
@@ -86,12 +89,20 @@ class FoldTrainer:
         todo = [i for i in range(len(tasks)) if i not in scores]
         from joblib import Parallel, delayed
 
+        by_part: dict[bytes, list[int]] = {}
+        for i in todo:
+            key = tasks[i][0].tobytes() if self.shares_parts else i
+            by_part.setdefault(key, []).append(i)
         done = Parallel(self.jobs, return_as="generator_unordered")(
-            delayed(_train)(i, *tasks[i], paths[i], *self.arguments) for i in todo
+            delayed(_train)(
+                {i: (tasks[i][1], paths[i]) for i in same}, tasks[same[0]][0], *self.arguments
+            )
+            for same in by_part.values()
         )
         if self.track is not None and todo:
-            done = self.track(done, total=len(todo))
-        scores.update(done)
+            done = self.track(done, total=len(by_part))
+        for some in done:
+            scores.update(some)
         return {(part.tobytes(), choice): scores[i] for i, (part, choice) in enumerate(tasks)}
 
     def _path(self, part: np.ndarray, choice: int) -> Path | None:
@@ -102,36 +113,44 @@ class FoldTrainer:
         return self.store / f"{name}.npy"
 
 
+def _is_long(classifier: Classifier, size: int, num_clips: int) -> bool:
+    """Whether features have more values than there are clips, and may be reduced without loss."""
+    return isinstance(classifier, SVMClassifier) and size > num_clips
+
+
 def _train(
-    index: int,
+    tasks: dict[int, tuple[int, Path | None]],
     part: np.ndarray,
-    choice: int,
-    path: Path | None,
     features: np.ndarray,
     labels: np.ndarray,
     classifier: Classifier,
     num_classes: int,
     clips: np.ndarray,
-) -> tuple[int, np.ndarray]:
-    """One training; its scores are written, and returned with the index."""
+) -> dict[int, np.ndarray]:
+    """The candidates of one training part; their scores are written, and returned by index."""
     size = features.shape[2]
-    train_x, x = standardise(
-        features[part].reshape(-1, size), features[~part][:, clips].reshape(-1, size)
-    )
+    train_x = features[part].reshape(-1, size)
+    x = features[~part][:, clips].reshape(-1, size)
+    long = _is_long(classifier, size, features.shape[0] * features.shape[1])
+    train_x, x = (reduce_to_training_span if long else standardise)(train_x, x)
     train_y = np.repeat(labels[part], features.shape[1])
     if len(np.unique(train_y)) < 2:
         raise ValueError(
             f"a training part of {int(part.sum())} recordings has the one class {train_y[0]}: "
             "expected two or more"
         )
+    done = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the order of sums, and so the digits, must not depend on it
     try:
-        of_clips = classifier.scores(train_x, train_y, x, num_classes, **classifier.grid[choice])
+        for index, (choice, path) in tasks.items():
+            settings = classifier.grid[choice]
+            of_clips = classifier.scores(train_x, train_y, x, num_classes, **settings)
+            scores = np.full((len(labels), num_classes), np.nan)
+            scores[~part] = of_clips.reshape(-1, len(clips), num_classes).mean(axis=1)
+            if path is not None:
+                write_npy(path, scores)
+            done[index] = scores
     finally:
         torch.set_num_threads(threads)
-    scores = np.full((len(labels), num_classes), np.nan)
-    scores[~part] = of_clips.reshape(-1, len(clips), num_classes).mean(axis=1)
-    if path is not None:
-        write_npy(path, scores)
-    return index, scores
+    return done

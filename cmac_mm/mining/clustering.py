@@ -19,6 +19,7 @@ from .feature_source import FeatureSource
 from .kmeans import fit_kmeans, resolve_backend
 from .whitening import Whitening, fit_whitening
 
+_WHITENING_POINTS = 256  # for each component
 _ROUNDS = 20  # of splitting; each can double the number of clusters that are not empty
 
 
@@ -54,23 +55,23 @@ def cluster(
     seed: int,
     pca_dim: int | None = None,
     num_iterations: int = 20,
-    max_points_per_centroid: int = 256,
+    max_points_per_centroid: int | None = None,
     backend: str = "auto",
     chunk_size: int = 16384,
 ) -> Clustering:
     """K-means of features, the clustering step of XDC (Alwassel et al. 2020, section 3).
 
-    To be called on all ranks. The main one fits PCA-whitening and k-means on a sample that is drawn
-    with the seed; each rank then assigns its share of all rows to the nearest centroids, and all
-    get the whole result. It is the same, to the last bit, in every run with the same seed,
-    libraries and number of threads of the main rank; on how many ranks does not matter.
+    To be called on all ranks. The main one fits PCA-whitening and k-means on all rows, or on a
+    sample that is drawn with the seed; each rank then assigns its share of all rows to the nearest
+    centroids, and all get the whole result. It is the same, to the last bit, in every run with the
+    same seed, libraries and number of threads of the main rank; on how many ranks does not matter.
 
     Clusters left without a row are split off the largest: 2-means of its rows takes the place of
     its centroid and of the empty one's. Where there are fewer distinct rows than clusters, some
     stay empty; this is logged.
 
-    Memory is that of the sample (twice that in double precision with PCA), of a few chunks, and of
-    16 bytes a row.
+    Memory is that of the rows that k-means sees, of a few chunks, and of 16 bytes a row.
+    PCA-whitening is fitted on at most 256 rows a component.
 
     Args:
         source (FeatureSource): Features of N samples, the same on all ranks.
@@ -79,8 +80,9 @@ def cluster(
         pca_dim (int, optional): Components of PCA-whitening, which is followed by scaling to length
             1, as DeepCluster (Caron et al. 2018) does. Defaults to None: no PCA.
         num_iterations (int): Of k-means. Defaults to 20.
-        max_points_per_centroid (int): The sample has so many rows for each cluster or, if there are
-            more of them, principal component. Defaults to 256.
+        max_points_per_centroid (int, optional): K-means sees a sample of so many rows for each
+            cluster or, if there are more of them, principal component. Defaults to None: all rows,
+            as DeepCluster does.
         backend (str): ``'faiss'``, ``'sklearn'`` (``MiniBatchKMeans``), or ``'auto'``: faiss where
             it is installed. Defaults to ``'auto'``.
         chunk_size (int): Rows read at a time. Defaults to 16384.
@@ -99,6 +101,8 @@ def cluster(
         ("max_points_per_centroid", max_points_per_centroid, None),
         ("chunk_size", chunk_size, None),
     ):
+        if value is None:
+            continue
         if value < 1 or (largest is not None and value > largest):
             limit = "" if largest is None else f" and at most the number of rows, {largest}"
             raise ValueError(f"{name} must be at least 1{limit}, got {value}")
@@ -108,7 +112,9 @@ def cluster(
     kmeans = partial(fit_kmeans, seed=seed, num_iterations=num_iterations, backend=backend)
 
     begin = time.perf_counter()
-    sample_size = max_points_per_centroid * max(num_clusters, pca_dim or 1)
+    sample_size = len(source)
+    if max_points_per_centroid is not None:
+        sample_size = max_points_per_centroid * max(num_clusters, pca_dim or 1)
     centroids, num_split, whitening = on_main_rank(
         _fit, source, sample_size, num_clusters, pca_dim, kmeans, generator
     )
@@ -161,7 +167,8 @@ def _fit(
     sample = source.read(_draw(len(source), sample_size, generator))
     whitening = None
     if pca_dim is not None:
-        whitening = fit_whitening(sample, pca_dim)
+        few = _draw(len(sample), _WHITENING_POINTS * max(num_clusters, pca_dim), generator)
+        whitening = fit_whitening(sample[few], pca_dim)
         sample = whitening(sample)
     return *kmeans(sample, num_clusters), whitening
 
@@ -200,7 +207,7 @@ def _split_largest(
     labels: np.ndarray,
     centroids: np.ndarray,
     whitening: Whitening | None,
-    max_points_per_centroid: int,
+    max_points_per_centroid: int | None,
     kmeans: Callable[[np.ndarray, int], tuple[np.ndarray, int]],
     generator: np.random.Generator,
 ) -> tuple[np.ndarray, int]:
@@ -213,7 +220,8 @@ def _split_largest(
         if not empty:
             break
         members = np.flatnonzero(labels == largest)
-        members = members[_draw(len(members), 2 * max_points_per_centroid, generator)]
+        if max_points_per_centroid is not None:
+            members = members[_draw(len(members), 2 * max_points_per_centroid, generator)]
         features = source.read(members)
         if whitening is not None:
             features = whitening(features)

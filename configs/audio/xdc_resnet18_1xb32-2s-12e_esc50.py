@@ -49,6 +49,8 @@ test_pipeline = [
     log_mel,
     dict(type="PackAudioVisual"),
 ]
+if not pretrained:  # from scratch all learns at one rate
+    optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
 folds = _base_.recordings.ann_file
 train_dataloader = dict(
     batch_size=batch_size,

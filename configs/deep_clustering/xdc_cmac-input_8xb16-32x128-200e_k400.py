@@ -32,6 +32,7 @@ custom_hooks = [
     dict(
         type="ClusteringHook",
         epochs_per_round=epochs_per_round,
+        pca_dim=256,
         pipeline=cluster_pipeline,
     ),
 ]

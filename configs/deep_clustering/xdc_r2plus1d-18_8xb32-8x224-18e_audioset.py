@@ -16,11 +16,16 @@ test_dataloader = dict(
     dataset=dict(ann_file=ann_file_test, data_prefix=dict(video=video_dir_test)),
 )
 train_cfg = dict(max_epochs=18)
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(type="CosineAnnealingLR", begin=15, end=18, by_epoch=True, convert_to_iter_based=True),
+]
 custom_hooks = [
     *_base_.custom_hooks[:-1],
     dict(
         type="ClusteringHook",
         epochs_per_round=epochs_per_round,
+        pca_dim=256,
         pipeline=_base_.cluster_pipeline,
     ),
 ]

@@ -162,6 +162,16 @@ def test_sample_is_drawn_and_all_rows_are_assigned():
     assert not np.array_equal(found.centroids, other.centroids)
 
 
+def test_all_rows_are_seen_unless_told_otherwise():
+    """One cluster's centre is the mean of all rows, and of the sample where one is asked for."""
+    features = random_features(3000, 4)
+    mean = features.mean(axis=0)
+    every = cluster(FeatureSource([features], normalize=False), 1, seed=0)
+    few = cluster(FeatureSource([features], normalize=False), 1, seed=0, max_points_per_centroid=9)
+    assert abs(every.centroids - mean).max() < (1e-5 if "faiss" in BACKENDS else 0.2)
+    assert abs(few.centroids - mean).max() > 0.05
+
+
 def test_whitening():
     """Whitened features have variance 1 in every direction before they get length 1."""
     generator = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from helpers.batches import make_batch, total
 from helpers.clusters import K, N, start
 from mmaction.registry import MODELS
 
-import cmac_mm  # noqa: F401
+from cmac_mm.datasets import ClusterBalancedSampler
 
 BOTH = ("visual", "audio")
 PRESETS = {
@@ -119,6 +119,37 @@ def test_encoders_learn_from_whom_they_should():
     after["loss_visual_by_audio"].backward()
     assert all(p.grad is None for p in model.audio_backbone.parameters())
     assert all(p.grad is not None for p in model.visual_backbone.parameters())
+
+
+def test_each_encoder_may_be_balanced_over_its_own_clusters_alone():
+    """Drawn as the sampler does, each of its clusters counts the same; the loss in loops."""
+    model = build(PRESETS["sdc"])
+    labels, _ = start(model)
+    sampler = ClusterBalancedSampler(range(N), repeats=3000, seed=0)
+    sampler.bind(1, drop_last=False)
+    sampler.set_labels([labels["visual"], labels["audio"]])
+    drawn = torch.tensor([int(index) for index in sampler])
+    chosen = {source: torch.from_numpy(own)[drawn] for source, own in labels.items()}
+    weights = model._weights(chosen)
+    for source, own in chosen.items():
+        counts = torch.zeros(K).index_add_(0, own, weights[source])
+        counts = counts[counts > 0] / len(drawn) * (counts > 0).sum()
+        assert (counts - 1).abs().max() < 0.02
+    rows = [3, 5, 1]
+    inputs, samples = make_batch(rows)
+    plain, other = model.loss(inputs, samples), build(PRESETS["sdc"])
+    other.balance_own = True
+    other.load_state_dict(model.state_dict())
+    weighted = other.train().loss(inputs, samples)
+    features = other._features(other._training_clips(inputs)[0])
+    batch = {s: torch.from_numpy(own)[rows].long() for s, own in labels.items()}
+    for name in ("visual", "audio"):
+        head = other.head.classifiers[f"{name}_by_{name}"]
+        logits = F.linear(features[name], head.weight, head.bias)
+        terms = F.cross_entropy(logits, batch[name], reduction="none")
+        wanted = sum(w * t for w, t in zip(other._weights(batch)[name], terms, strict=True)) / 3
+        torch.testing.assert_close(weighted[f"loss_{name}_by_{name}"], wanted)
+        assert not torch.isclose(plain[f"loss_{name}_by_{name}"], wanted, rtol=1e-3)
 
 
 def test_two_ranks_average_to_one_batch():

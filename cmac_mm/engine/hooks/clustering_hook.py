@@ -57,6 +57,9 @@ class ClusteringHook(Hook):
             L2-normalised, as DeepCluster does. Defaults to None: no reduction.
         normalize (bool): L2-normalise features before anything else; ``'joint'`` always is.
             Defaults to True.
+        max_points_per_centroid (int, optional): K-means sees a sample of so many videos a cluster
+            (or component): for lists whose features do not fit into the main rank's memory.
+            Defaults to None: all videos, as in DeepCluster.
 
     Raises:
         ValueError: If a number is out of range; before training, if the model or the training data
@@ -74,6 +77,7 @@ class ClusteringHook(Hook):
         num_workers: int | None = None,
         pca_dim: int | None = None,
         normalize: bool = True,
+        max_points_per_centroid: int | None = None,
     ) -> None:
         for name, value, least in (
             ("epochs_per_round", epochs_per_round, 1),
@@ -81,6 +85,7 @@ class ClusteringHook(Hook):
             ("batch_size", batch_size, 1),
             ("num_workers", num_workers, 0),
             ("pca_dim", pca_dim, 1),
+            ("max_points_per_centroid", max_points_per_centroid, 1),
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -91,6 +96,7 @@ class ClusteringHook(Hook):
         self.num_workers = num_workers
         self.pca_dim = pca_dim
         self.normalize = normalize
+        self.max_points_per_centroid = max_points_per_centroid
 
     def before_run(self, runner: Runner) -> None:
         """Make place for the labels, before anything is loaded."""
@@ -104,6 +110,11 @@ class ClusteringHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """See where the run is."""
         model, dataset = bare_model(runner), runner.train_dataloader.dataset
+        if model.balance_own and not isinstance(runner.train_loop.sampler, ClusterBalancedSampler):
+            raise ValueError(
+                "model.balance_own makes up for ClusterBalancedSampler's balance over other "
+                "clusterings: set train_dataloader.sampler.type to it, or balance_own=False"
+            )
         if len(dataset) != model.num_videos:
             raise ValueError(
                 f"ClusteringHook needs the training list as a whole: it has {model.num_videos} "
@@ -155,6 +166,7 @@ class ClusteringHook(Hook):
                 model.head.num_clusters,
                 seed=_mix(seed, number, index),
                 pca_dim=self.pca_dim,
+                max_points_per_centroid=self.max_points_per_centroid,
             )
             labels = _spread(found.labels, rows, model.num_videos, -1)
             record[f"{source}_labels"] = labels

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 
@@ -12,11 +13,14 @@ class MultiStageAccuracy(BaseMetric):
 
     ``block1_clip_top1``: the share of right clips, averaged over the clips of each video, then over
     the videos (where the authors judge one clip a video, all of them count here).
-    ``block1_video_top1``: the class with the highest probability averaged over the video's clips.
+    ``block1_video_top1``: the class with the highest probability averaged over the video's clips,
+    or over fewer of them, evenly spaced.
     Both are shares of the whole set, each video once. ``best_clip_top1`` and ``best_video_top1``
     are the best stage's, chosen on the evaluated set as the paper does.
 
     Args:
+        num_video_clips (int, optional): Clips that a video is judged by; single clips are judged
+            by all. Defaults to None: all.
         collect_device (str): Device that gathers the results of all ranks, 'cpu' or 'gpu'.
             Defaults to 'cpu'.
         prefix (str, optional): Prefix of the names in the log. Defaults to None: 'probe'.
@@ -24,8 +28,16 @@ class MultiStageAccuracy(BaseMetric):
 
     default_prefix = "probe"
 
-    def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        num_video_clips: int | None = None,
+        collect_device: str = "cpu",
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        if num_video_clips is not None and num_video_clips < 1:
+            raise ValueError(f"num_video_clips must be at least 1, got {num_video_clips}")
+        self.num_video_clips = num_video_clips
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Judge the videos of one batch.
@@ -46,6 +58,10 @@ class MultiStageAccuracy(BaseMetric):
                 )
             scores, label = sample["block_scores"].cpu(), int(sample["gt_label"])
             clips = (scores.argmax(dim=2) == label).double().mean(dim=1)
+            count = scores.shape[1]
+            chosen = min(self.num_video_clips or count, count)
+            if chosen < count:
+                scores = scores[:, torch.linspace(0, count - 1, chosen).round().long()]
             videos = (scores.mean(dim=1).argmax(dim=1) == label).double()
             self.results.append((int(sample["sample_idx"]), clips.tolist(), videos.tolist()))
 

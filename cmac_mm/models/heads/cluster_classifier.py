@@ -29,12 +29,16 @@ class ClusterClassifier(nn.Module):
         self.weight.copy_(0.01 * torch.randn(self.weight.shape, generator=generator))
         self.bias.zero_()
 
-    def forward(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, features: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Cross-entropy and accuracy, in float32 also under mixed precision.
 
         Args:
             features (Tensor): Features `(B, C)`.
             labels (Tensor): Clusters `(B,)`; samples with -1 do not count.
+            weights (Tensor, optional): What each sample counts in the loss `(B,)`. Default: None,
+                1.
 
         Returns:
             tuple[Tensor, Tensor]: The loss, its sum over the samples that count divided by B (so
@@ -43,6 +47,10 @@ class ClusterClassifier(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             logits = F.linear(features.to(self.weight.dtype), self.weight, self.bias).float()
-            loss = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / len(labels)
+            if weights is None:
+                loss = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+            else:
+                loss = weights @ F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")
+            loss = loss / len(labels)
         hits = (logits.detach().argmax(dim=1) == labels).sum()
         return loss, hits / (labels >= 0).sum().clamp_min(1)

@@ -89,7 +89,10 @@ class ClusterHead(BaseModule):
             classifier.reset(torch.Generator().manual_seed(int(state[0])))
 
     def loss(
-        self, features: dict[str, Tensor], labels: dict[str, Tensor]
+        self,
+        features: dict[str, Tensor],
+        labels: dict[str, Tensor],
+        weights: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Cross-entropy of each layer; those of one encoder are averaged.
 
@@ -99,6 +102,8 @@ class ClusterHead(BaseModule):
             features (dict[str, Tensor]): Pooled features `(B, C)` of each encoder.
             labels (dict[str, Tensor]): The videos' clusters `(B,)` in each source; -1 for a video
                 that is in none.
+            weights (dict[str, Tensor], optional): For each source what a sample counts `(B,)`.
+                Defaults to None: 1.
 
         Returns:
             tuple[dict[str, Tensor], dict[str, Tensor]]: ``loss_<encoder>_by_<source>``, and for
@@ -108,7 +113,8 @@ class ClusterHead(BaseModule):
         for name, sources in self.supervision.items():
             for source in sources:
                 layer = f"{name}_by_{source}"
-                loss, top1 = self.classifiers[layer](features[name], labels[source])
+                weight = None if weights is None else weights[source]
+                loss, top1 = self.classifiers[layer](features[name], labels[source], weight)
                 losses[f"loss_{layer}"] = loss / len(sources)
                 logs[f"top1_{layer}"] = top1
         return losses, logs

@@ -34,6 +34,10 @@ class DeepClustering(ListBound, AudioVisualModel):
 
     Args:
         head (dict): Config of :class:`ClusterHead`.
+        balance_own (bool): Weigh each layer's samples so that it learns from its own clustering
+            alone, balanced over its clusters, where :class:`ClusterBalancedSampler` balances a part
+            of the epoch over each clustering. For SDC, whose encoders know nothing of each other.
+            Defaults to False: all layers take the samples as they come.
         visual_backbone (dict, optional): Any backbone that returns `(B, C, T, H, W)`.
         audio_backbone (dict, optional): Any backbone that returns `(B, C, F, T)`.
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
@@ -52,8 +56,11 @@ class DeepClustering(ListBound, AudioVisualModel):
         audio_backbone: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | list | None = None,
+        balance_own: bool = False,
     ) -> None:
         super().__init__(head, None, visual_backbone, audio_backbone, data_preprocessor, init_cfg)
+        self.balance_own = balance_own
+        self._sizes = {source: Watch(_cluster_sizes) for source in self.sources}
         first, second = set(self.modalities), {f"{name}_2" for name in self.modalities}
         if set(self.encoders) != first and not (
             len(first) == 1 and set(self.encoders) == first | second
@@ -152,8 +159,25 @@ class DeepClustering(ListBound, AudioVisualModel):
             )
         self._check_rows(batch)
         labels = {source: self.labels(source)[batch.rows].long() for source in self.sources}
-        losses, logs = self.head.loss(self._features(clips), labels)
+        weights = self._weights(labels) if self.balance_own and self.training else None
+        losses, logs = self.head.loss(self._features(clips), labels, weights)
         return {**{name: batch.weight * loss for name, loss in losses.items()}, **logs}
+
+    def _weights(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """How much more often a sample would come if the epoch were balanced over one source alone.
+
+        Args:
+            labels (dict[str, Tensor]): Clusters `(B,)` in each source.
+
+        Returns:
+            dict[str, Tensor]: `(B,)` of each source, 1 on average over an epoch.
+        """
+        chances = {}
+        for source, own in labels.items():
+            sizes = self._sizes[source](self.labels(source))
+            chances[source] = 1 / (sizes[own.clamp_min(0)] * (sizes > 0).sum())
+        as_drawn = sum(chances.values()) / len(chances)
+        return {source: chance / as_drawn for source, chance in chances.items()}
 
     @torch.no_grad()
     def predict(
@@ -171,3 +195,8 @@ class DeepClustering(ListBound, AudioVisualModel):
             for name, feature in self._features(clips).items()
         }
         return add_fields(data_samples, fields)
+
+
+def _cluster_sizes(labels: Tensor) -> Tensor:
+    """Videos in each cluster, up to the last that has any."""
+    return torch.bincount(labels[labels >= 0]).float()

@@ -16,5 +16,7 @@ model = dict(
     backbone=dict(variant="caffe2"),
 )
 train_dataloader = dict(batch_size=batch_size)
+if not _base_.pretrained:  # from scratch all learns at one rate
+    optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
 test_dataloader = dict(batch_size=1)  # videos, of 10 clips each
 default_hooks = dict(result=dict(type="ResultHook", protocol="xdc-32x224"))

@@ -16,4 +16,6 @@ model = dict(
     backbone=dict(variant="caffe2"),
 )
 train_dataloader = dict(batch_size=batch_size)
+if not _base_.pretrained:  # from scratch all learns at one rate
+    optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))))
 default_hooks = dict(result=dict(type="ResultHook", protocol="xdc-8x224"))

@@ -1,6 +1,6 @@
 # XDC's paper leaves its optimizer to a supplement. This is GDT's fine-tuning, made for the same
-# clips and network: SGD, 32 clips a batch, 12 epochs of which the first two warm up; the encoder
-# learns at a tenth of the classifier's rate.
+# clips and network: SGD, 32 clips a batch, 12 epochs of which the first two warm up; a pretrained
+# encoder learns at a tenth of the classifier's rate, one from scratch at the same.
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=5e-3),

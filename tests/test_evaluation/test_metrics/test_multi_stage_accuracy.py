@@ -38,6 +38,22 @@ def test_against_a_loop(videos, clips, classes):
     assert [metrics[f"probe/best_{kind}_top1"] for kind in ("clip", "video")] == best
 
 
+def test_a_video_may_be_judged_by_fewer_clips():
+    """Of five clips the first, the middle and the last; single clips by all five."""
+    right, wrong = [0.9, 0.1], [0.0, 1.0]
+    scores = [[right, wrong, right, wrong, right]]
+    metric = MultiStageAccuracy(num_video_clips=3)
+    metric.process({}, [prediction(0, 0, scores)])
+    metrics = metric.evaluate(1)
+    assert metrics["probe/block1_clip_top1"] == pytest.approx(0.6)
+    assert metrics["probe/block1_video_top1"] == 1
+    whole = MultiStageAccuracy(num_video_clips=9)
+    whole.process({}, [prediction(0, 0, [[right, wrong, wrong]])])
+    assert whole.evaluate(1)["probe/block1_video_top1"] == 0
+    with pytest.raises(ValueError, match="num_video_clips must be at least 1"):
+        MultiStageAccuracy(num_video_clips=0)
+
+
 def test_a_padded_sample_counts_once():
     right, wrong = [[[0.9, 0.1]]], [[[0.1, 0.9]]]
     rows = [prediction(0, 0, right), prediction(1, 0, wrong), prediction(0, 0, right)]
