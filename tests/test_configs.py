@@ -330,15 +330,51 @@ def test_avid_variants_and_cma(data):
     assert hook.interval == {"k400": 5, "audioset": 10}[data]
 
 
+def ablation(name, epochs):
+    return avid(name, "audioset100k", f"8xb32-16x112-{epochs}e")
+
+
+def test_avids_ablations_are_in_the_papers_setting():
+    cfg = ablation("avid_ablation", 400)
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ("Adam", 1e-4, 1e-5)
+    assert cfg.auto_scale_lr.base_batch_size == 256 and cfg.train_dataloader.sampler.repeats == 1
+    with torch.device("meta"):
+        model = MODELS.build(cfg.model)
+        visual = model.visual_backbone(torch.zeros(1, 3, 16, 112, 112))
+        audio = model.audio_backbone(torch.zeros(1, 1, 129, 100))
+        assert (visual.shape, audio.shape) == ((1, 512, 2, 7, 7), (1, 512, 17, 13))
+        # The stem and four blocks of two times two convolutions; nine convolutions for sound.
+        convs = [m for m in model.visual_backbone.modules() if isinstance(m, torch.nn.Conv3d)]
+        assert len([conv for conv in convs if conv.kernel_size != (1, 1, 1)]) == 17
+        assert sum(isinstance(m, torch.nn.Conv2d) for m in model.audio_backbone.modules()) == 9
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        step = {s.type: s for s in loader.dataset.pipeline}["AVIDSpectrogram"]
+        sound = dict(waveform=torch.randn(1, 48000).numpy(), sample_rate=24000)
+        spectrogram = TRANSFORMS.build({**step, "statistics": None}).transform(sound)
+        assert spectrogram["audios"].shape == (1, 1, 129, 100)
+    for name, weights in (("avid-self", (0, 1)), ("avid-joint", (1, 1))):
+        head = ablation(f"{name}_ablation", 400).model.head
+        assert (head.cross_weight, head.self_weight) == weights
+    for number in (2048, 4096, 8192):
+        other = ablation(f"avid_ablation-negatives-{number}", 400)
+        assert other.model.pop("num_negatives") == number
+        cfg.model.pop("num_negatives", None)
+        assert other.to_dict() == cfg.to_dict()
+
+
 def test_cma_ablations_differ_in_their_row_alone():
-    base = avid("avid-cma_r2plus1d-18", recipe="8xb32-8x224-20e")
+    base, cross = ablation("avid-cma_ablation", 200), ablation("avid_ablation", 400)
+    assert base.load_from.endswith("avid_ablation_8xb32-16x112-400e_audioset100k/epoch_200.pth")
+    assert cross.default_hooks.checkpoint.interval == 50 == base.custom_hooks[-1].interval
+    assert base.train_dataloader == cross.train_dataloader
     for name, value in (("0p1", 0.1), ("0p3", 0.3), ("3", 3), ("10", 10)):
-        cfg = avid(f"avid-cma_ablation-lambda-{name}", recipe="8xb32-8x224-20e")
+        cfg = ablation(f"avid-cma_ablation-lambda-{name}", 200)
         assert cfg.model.head.agreement_weight == value
         cfg.model.head.agreement_weight = 1.0
         assert cfg.model == base.model and cfg.custom_hooks == base.custom_hooks
     for mode in ("visual", "audio", "max"):
-        cfg = avid(f"avid-cma_ablation-positives-{mode}", recipe="8xb32-8x224-20e")
+        cfg = ablation(f"avid-cma_ablation-positives-{mode}", 200)
         assert cfg.custom_hooks[-1].mode == mode
         cfg.custom_hooks[-1].mode = "min"
         assert cfg.custom_hooks == base.custom_hooks and cfg.model == base.model

@@ -21,7 +21,7 @@ _PARTS = {
     **{
         f"{name}-{kind}": (5, "fold")
         for name in ("esc50", "esc10")
-        for kind in ("linear", "svm", "finetune")
+        for kind in ("linear", "svm", "finetune", "probes")
     },
 }
 _HEADLINES = (

@@ -109,3 +109,31 @@ def test_errors():
     model = build(AVID, out_indices=(3,))
     with pytest.raises(ValueError, match="single map"):
         model(torch.randn(2, 1, 3, 8, 32, 32), samples([0, 1]), mode="loss")
+
+
+def test_probes_of_sound_against_plain_layers():
+    """Maps of two axes, of the four blocks of AVID's audio net."""
+    torch.manual_seed(0)
+    net = dict(type="AVIDAudioNet", base_channels=4, strides=(1, 2, 2, 1))
+    net = MODELS.build(dict(**net, out_indices=(0, 1, 2, 3))).eval()
+    sound = torch.randn(3, 1, 129, 100)
+    maps = net(sound)
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (4, 65, 50),
+        (8, 33, 25),
+        (16, 17, 13),
+        (32, 17, 13),
+    ]
+    net.out_indices = (3,)
+    torch.testing.assert_close(net(sound), maps[3])
+    sizes = ((12, 12), (8, 8), (6, 6), (4, 4))
+    head = dict(type="MultiStageLinearHead", num_classes=5, in_channels=(4, 8, 16, 32))
+    head = MODELS.build(dict(**head, pool_sizes=sizes)).eval()
+    for probe, feature, size, scores in zip(head.probes, maps, sizes, head(maps), strict=True):
+        values = torch.nn.functional.adaptive_max_pool2d(feature, size).flatten(1)
+        values = values / (1 + probe[2].eps) ** 0.5
+        torch.testing.assert_close(scores, values @ probe[3].weight.T + probe[3].bias)
+    with pytest.raises(ValueError, match="two or three values"):
+        MODELS.build(
+            dict(type="MultiStageLinearHead", num_classes=5, in_channels=(4,), pool_sizes=((4,),))
+        )

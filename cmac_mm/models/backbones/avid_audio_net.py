@@ -1,14 +1,13 @@
 """AVID's audio encoder, nine convolutions."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
-
-_STRIDES = (2, 2, 2, 1)
 
 
 @MODELS.register_module()
@@ -23,13 +22,30 @@ class AVIDAudioNet(BaseModule):
     Args:
         base_channels (int): Channels of the first block, doubled at each further one; below 64
             for small runs. Default: 64.
+        strides (Sequence[int]): Stride of each block; (1, 2, 2, 1) in AVID's ablations. Default:
+            (2, 2, 2, 1).
+        out_indices (Sequence[int]): Blocks to return, counted from 0. Default: (3,), the last.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
             ``PretrainedEncoder``, after Kaiming (fan out) for convolutions. Default: None.
+
+    Raises:
+        ValueError: If there are not four strides, or a block to return does not exist.
     """
 
     memory_format = torch.channels_last
 
-    def __init__(self, base_channels: int = 64, init_cfg: dict | list | None = None) -> None:
+    def __init__(
+        self,
+        base_channels: int = 64,
+        strides: Sequence[int] = (2, 2, 2, 1),
+        out_indices: Sequence[int] = (3,),
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        if len(strides) != 4 or not out_indices or not set(out_indices) <= {0, 1, 2, 3}:
+            raise ValueError(
+                f"expected four strides, and out_indices from 0 to 3, got {tuple(strides)} and "
+                f"{tuple(out_indices)}"
+            )
         further = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
         super().__init__(
             [
@@ -39,32 +55,37 @@ class AVIDAudioNet(BaseModule):
             ]
         )
         self.out_channels = base_channels * 8
+        self.out_indices = tuple(out_indices)
         self.conv1 = nn.Sequential(
             nn.Conv2d(1, base_channels, 7, stride=2, padding=3, bias=False),
             nn.BatchNorm2d(base_channels),
             nn.ReLU(inplace=True),
         )
         channels = base_channels
-        for index, stride in enumerate(_STRIDES):
+        for index, stride in enumerate(strides):
             planes = base_channels * 2**index
             self.add_module(f"block{index + 1}", _make_block(channels, planes, stride))
             channels = planes
         self.to(memory_format=self.memory_format)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Encode spectrograms.
 
         Args:
             x (Tensor): Spectrograms `(B, 1, F, T)`, frequency before time.
 
         Returns:
-            Tensor: The feature map `(B, C, F', T')`.
+            Tensor | tuple[Tensor, ...]: The feature map `(B, C, F', T')` of the block in
+            ``out_indices``, or a tuple of maps if it names several.
         """
         x = x.transpose(2, 3).contiguous(memory_format=self.memory_format)
         x = self.conv1(x)
-        for index in range(len(_STRIDES)):
+        outs = []
+        for index in range(4):
             x = getattr(self, f"block{index + 1}")(x)
-        return x.transpose(2, 3)
+            if index in self.out_indices:
+                outs.append(x.transpose(2, 3))
+        return outs[0] if len(outs) == 1 else tuple(outs)
 
 
 def _make_block(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:

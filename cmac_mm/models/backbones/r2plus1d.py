@@ -114,13 +114,15 @@ class R2Plus1D(BaseModule):
 
     Args:
         variant (str): ``'torchvision'``, ``'caffe2'`` or ``'avid'``. Default: ``'torchvision'``.
-        depth (int): Only 18. Default: 18.
+        depth (int): 18, two residual blocks a stage, or 10, one (AVID's ablations). Default: 18.
         base_channels (int): Channels of the first stage, doubled at each further one; below 64
             for small runs. Default: 64.
         stage_blocks (Sequence[int], optional): Residual blocks a stage, fewer for small runs.
             Default: those of ``depth``.
         strides (Sequence[int]): Stride in time and space of each stage. Default: (1, 2, 2, 2).
         out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
+        stem_pool (bool): The max-pool of ``avid``'s stem; without it AVID's ablations are done. The
+            other variants have none. Default: True.
         with_cp (bool): Gradient checkpointing: keep only the residual blocks' inputs for the
             backward pass and run the blocks again there. Less memory, more time. Default: False.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
@@ -141,14 +143,15 @@ class R2Plus1D(BaseModule):
         stage_blocks: Sequence[int] | None = None,
         strides: Sequence[int] = (1, 2, 2, 2),
         out_indices: Sequence[int] = (3,),
+        stem_pool: bool = True,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
         if variant not in ("torchvision", "caffe2", "avid"):
             raise ValueError(f"variant must be 'torchvision', 'caffe2' or 'avid', got {variant!r}")
-        if depth != 18:
-            raise ValueError(f"depth must be 18, got {depth}")
-        stage_blocks = stage_blocks or (2, 2, 2, 2)
+        if depth not in (10, 18):
+            raise ValueError(f"depth must be 10 or 18, got {depth}")
+        stage_blocks = stage_blocks or ((2, 2, 2, 2) if depth == 18 else (1, 1, 1, 1))
         if len(stage_blocks) != 4 or len(strides) != 4:
             raise ValueError(
                 f"stage_blocks and strides need 4 values, got {stage_blocks} and {strides}"
@@ -168,6 +171,8 @@ class R2Plus1D(BaseModule):
         self.out_channels = base_channels * 8
 
         stem_name, stem = self._make_stem(variant, base_channels)
+        if variant == "avid" and not stem_pool:
+            del stem[-1]
         self.add_module(stem_name, stem)
         self._stem_name = stem_name
         self._stage_names = []

@@ -1,5 +1,6 @@
 """Linear classifiers on all stages of an encoder, trained side by side."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -21,8 +22,9 @@ class MultiStageLinearHead(BaseModule):
     Args:
         num_classes (int): Classes.
         in_channels (Sequence[int]): Channels of each stage. Default: (64, 128, 256, 512).
-        pool_sizes (Sequence[Sequence[int]]): Frames, height and width that each stage is pooled to.
-            Default: ((1, 12, 12), (1, 8, 8), (1, 6, 6), (1, 4, 4)).
+        pool_sizes (Sequence[Sequence[int]]): Frames, height and width that each stage is pooled to,
+            for sound frequencies and times. Default: ((1, 12, 12), (1, 8, 8), (1, 6, 6),
+            (1, 4, 4)).
         init_cfg (dict | list, optional): MMEngine initialisation. Default: None, PyTorch's.
 
     Raises:
@@ -45,11 +47,14 @@ class MultiStageLinearHead(BaseModule):
         self.num_classes = num_classes
         self.in_channels = tuple(in_channels)
         self.probes = nn.ModuleList()
-        for channels, (frames, height, width) in zip(in_channels, pool_sizes, strict=True):
-            num_values = channels * frames * height * width
+        pools = {2: nn.AdaptiveMaxPool2d, 3: nn.AdaptiveMaxPool3d}
+        for channels, size in zip(in_channels, pool_sizes, strict=True):
+            if len(size) not in pools:
+                raise ValueError(f"pool_sizes must have two or three values each, got {size}")
+            num_values = channels * math.prod(size)
             self.probes.append(
                 nn.Sequential(
-                    nn.AdaptiveMaxPool3d((frames, height, width)),
+                    pools[len(size)](tuple(size)),
                     nn.Flatten(),
                     nn.BatchNorm1d(num_values),
                     nn.Linear(num_values, num_classes),
@@ -60,7 +65,7 @@ class MultiStageLinearHead(BaseModule):
         """Class scores of each stage.
 
         Args:
-            feats (Sequence[Tensor]): Feature maps `(B, C, T, H, W)`, one a stage.
+            feats (Sequence[Tensor]): Feature maps `(B, C, T, H, W)` or `(B, C, F, T)`, one a stage.
 
         Returns:
             list[Tensor]: Scores `(B, num_classes)`, one a stage.

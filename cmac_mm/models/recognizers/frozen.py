@@ -1,11 +1,27 @@
-"""A recognizer of which only the head is trained."""
+"""Recognizers of which only the head is trained."""
 
-from mmaction.models import Recognizer3D
+from typing import Self
+
+from mmaction.models import Recognizer3D, RecognizerAudio
 from mmaction.registry import MODELS
 
 
+class _Frozen:
+    """Mixin for MMAction2's recognizers whose encoder stays as it is."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the head to training mode, never the encoder."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+
 @MODELS.register_module()
-class FrozenRecognizer3D(Recognizer3D):
+class FrozenRecognizer3D(_Frozen, Recognizer3D):
     """MMAction2's ``Recognizer3D`` with an encoder that stays as it is: linear probes.
 
     The encoder gets no gradient and stays in eval mode, so that neither its weights nor its batch
@@ -16,12 +32,12 @@ class FrozenRecognizer3D(Recognizer3D):
         **kwargs: Of ``Recognizer3D``.
     """
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)
-        self.backbone.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> "FrozenRecognizer3D":
-        """Switch the head to training mode, never the encoder."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
+@MODELS.register_module()
+class FrozenRecognizerAudio(_Frozen, RecognizerAudio):
+    """:class:`FrozenRecognizer3D` for sound: MMAction2's ``RecognizerAudio``, its encoder frozen.
+
+    Args:
+        *args: Of ``RecognizerAudio``.
+        **kwargs: Of ``RecognizerAudio``.
+    """

@@ -1,7 +1,7 @@
 # Figure 4, expansion baseline: positives by picture or sound, without agreement.
-_base_ = ["avid-cma_r2plus1d-18_8xb32-8x224-20e_k400.py"]
+_base_ = ["avid-cma_ablation_8xb32-16x112-200e_audioset100k.py"]
 
 custom_hooks = [
     *_base_.custom_hooks[:-1],
-    dict(type="CrossModalAgreementHook", interval=5, mode="max"),
+    dict(type="CrossModalAgreementHook", interval=50, mode="max"),
 ]
