@@ -16,7 +16,6 @@ import torch
 from mmaction.registry import DATASETS
 from mmengine.dist import (
     all_gather_object,
-    barrier,
     broadcast_object_list,
     get_rank,
     get_world_size,
@@ -32,6 +31,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 
 from ..utils import fixed_random_state, load_checkpoint, write_bytes, write_text
+from ..utils.dist import wait_for_all_ranks
 from ..version import FRONT_END_VERSION, __version__
 from .extract import FEATURE_FIELDS, eval_mode, feature_records, need_any_field, stack_records
 from .media_stamps import file_digest, file_names, media_stamps
@@ -120,12 +120,13 @@ def cached_features(
         raise ValueError(f"the data set {dataloader['dataset'].get('type')} is empty")
     stamps = _shared_stamps(dataset, by_content)
     missing = [_rows_to_compute(folder, stamps)] if is_main_process() else [None]
+    wait_for_all_ranks()
     broadcast_object_list(missing)
     if missing[0]:
         share = missing[0][get_rank() :: get_world_size()]
         if share:
             _compute(model, dataloader, _Rows(dataset, share), folder, fields, progress, stamps)
-        barrier()
+        wait_for_all_ranks()
     return _read(folder, stamps)
 
 
@@ -215,6 +216,7 @@ def _shared_stamps(dataset: Dataset, by_content: bool) -> Tensor:
     """Stamps of all rows' files (N,); each rank looks at a share of them."""
     names = file_names(dataset)
     mine = media_stamps(names[get_rank() :: get_world_size()], by_content)
+    wait_for_all_ranks()
     stamps = torch.zeros(len(names), dtype=torch.int64)
     for rank, share in enumerate(all_gather_object(mine)):
         stamps[rank :: get_world_size()] = torch.from_numpy(share)
@@ -239,7 +241,7 @@ def _open_folder(
     if is_main_process():
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "key.json", text + "\n")
-    barrier()
+    wait_for_all_ranks()
     return folder
 
 

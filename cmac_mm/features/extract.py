@@ -12,6 +12,8 @@ from mmengine.utils import ProgressBar
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..utils.dist import wait_for_all_ranks
+
 FEATURE_FIELDS = ("visual_feature", "audio_feature", "visual_embedding", "audio_embedding")
 
 
@@ -134,6 +136,7 @@ def extract_features(
             records += feature_records(model.test_step(batch))
             if bar is not None:
                 bar.update()
+    wait_for_all_ranks()
     features = stack_records([record for part in all_gather_object(records) for record in part])
     need_any_field(model, features, FEATURE_FIELDS)
     return features

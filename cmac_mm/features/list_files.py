@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmaction.registry import DATASETS
-from mmengine.dist import barrier, broadcast_object_list, get_rank, get_world_size, is_main_process
+from mmengine.dist import broadcast_object_list, get_rank, get_world_size, is_main_process
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from ..datasets.audio_visual_dataset import AudioVisualDataset
 from ..datasets.av_reader import MediaError
 from ..utils import fixed_random_state, read_array, write_npy, write_text
+from ..utils.dist import wait_for_all_ranks
 from ..utils.files import naming_full_disk, write_at
 from .cache import feature_key, progress_bar
 from .extract import eval_mode
@@ -159,7 +160,7 @@ def extract_to_files(
         shapes = {files[field]: (len(loader), size) for field, size in fields.items()}
         stamps = media_stamps(file_names(loader.dataset))
         _prepare(folder, text, shapes, status_file, stamps)
-    barrier()
+    wait_for_all_ranks()
     # One view for all: the shares must not depend on what other ranks have done meanwhile.
     missing = [_missing_batches(np.load(status_file), loader.batch_size)]
     broadcast_object_list(missing)
@@ -167,7 +168,7 @@ def extract_to_files(
     if len(share):
         with _Writer(files, status_file) as writer:
             _compute(model, loader, share, fields, writer)
-    barrier()
+    wait_for_all_ranks()
     status = np.load(status_file)
     lacking = int((status == _MISSING).sum())
     if lacking:

@@ -11,8 +11,7 @@ import torch
 from mmengine import dist
 from torch import Tensor
 
-from ..utils.dist import split_sizes
-from ..utils.dist.gather import gather_batch
+from ..utils.dist import gather_batch, split_sizes, wait_for_all_ranks
 
 _MODES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "min": torch.minimum,
@@ -101,12 +100,14 @@ def mine_positives_on_all_ranks(
         **kwargs: Of :func:`mine_positives`, except ``rows``.
 
     Returns:
-        Tensor: Row numbers `(N, K)`.
+        Tensor: Row numbers `(N, K)`, int32.
     """
     sizes = split_sizes(len(visual_bank), dist.get_world_size())
     start = sum(sizes[: dist.get_rank()])
     rows = slice(start, start + sizes[dist.get_rank()])
-    return gather_batch(mine_positives(visual_bank, audio_bank, rows=rows, **kwargs), sizes)
+    found = mine_positives(visual_bank, audio_bank, rows=rows, **kwargs)
+    wait_for_all_ranks()
+    return gather_batch(found.int(), sizes)
 
 
 @contextmanager

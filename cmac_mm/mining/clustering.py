@@ -13,7 +13,7 @@ import torch
 from mmengine import dist
 from mmengine.logging import print_log
 
-from ..utils.dist import gather_batch, on_main_rank, split_sizes
+from ..utils.dist import gather_batch, on_main_rank, split_sizes, wait_for_all_ranks
 from .assignment import nearest_centroids
 from .feature_source import FeatureSource
 from .kmeans import fit_kmeans, resolve_backend
@@ -194,6 +194,7 @@ def _assign(
             labels[part], distances[part] = nearest_centroids(features, centroids)
     except (ValueError, OSError) as caught:
         error = caught
+    wait_for_all_ranks()
     _raise_any(dist.all_gather_object(error))
     sizes = np.diff(bounds).tolist()
     labels, distances = (

@@ -4,6 +4,7 @@ import gc
 import os
 import socket
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from helpers.processes import PATHS, environment
 from helpers.training import run_options
 
 
-def on_two_ranks(function, tmp_path):
-    """What `function(rank)` returns on each of two ranks."""
-    return _fork_two(partial(_in_group, tmp_path / "init", function), tmp_path)
+def on_two_ranks(function, tmp_path, limit=None):
+    """What `function(rank)` returns on each of two ranks; a limit of collectives in seconds."""
+    return _fork_two(partial(_in_group, tmp_path / "init", function, limit), tmp_path)
 
 
 def train_on_two_ranks(options, folder):
@@ -76,9 +77,13 @@ def _train(options, port, rank):
     return run_options(options)
 
 
-def _in_group(init_file, function, rank):
+def _in_group(init_file, function, limit, rank):
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{init_file}", rank=rank, world_size=2
+        "gloo",
+        init_method=f"file://{init_file}",
+        rank=rank,
+        world_size=2,
+        timeout=None if limit is None else timedelta(seconds=limit),
     )
     result = function(rank)
     gc.collect()  # a model's wrapper holds the group, and sits in reference cycles

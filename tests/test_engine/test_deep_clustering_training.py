@@ -430,3 +430,19 @@ def test_kill_9_while_features_are_extracted(shapes, tmp_path):
         for folder in (tmp_path / "at once", work_dir)
     )
     assert_same(first, second)
+
+
+def test_features_are_extracted_in_the_precision_of_training(
+    clustering_config, tmp_path, monkeypatch
+):
+    extract, seen = clustering_hook.extract_to_files, []
+
+    def look(*args):
+        seen.append(torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu"))
+        return extract(*args)
+
+    monkeypatch.setattr(clustering_hook, "extract_to_files", look)
+    for kind in ("OptimWrapper", "BFloat16OptimWrapper"):
+        options = {"optim_wrapper.type": kind}
+        train(clustering_config(tmp_path / kind, **options), stop_after=0)
+    assert seen == [False, torch.bfloat16]

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 import cmac_mm  # noqa: F401
 from cmac_mm.models import MemoryBank
+from cmac_mm.models.memories import memory_bank
 
 
 def slow_update(rows, idx, embeddings, momentum):
@@ -95,3 +96,35 @@ def test_refuses():
         MemoryBank(3, 4).update(torch.tensor([0]), torch.randn(1, 5))
     with pytest.raises(ValueError, match="expected idx"):
         MemoryBank(3, 4).update(torch.tensor([0, 1]), torch.randn(1, 4))
+
+
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_half_precision_is_rounding_alone(momentum):
+    """Each update against the same one in float32, from the same rows; rounded only when kept."""
+    torch.manual_seed(0)
+    bank = MemoryBank(50, channels=128, momentum=momentum, dtype="float16")
+    assert bank.entries.dtype == torch.float16 and bank.entries.nbytes == 50 * 128 * 2
+    for _ in range(20):
+        idx = torch.randint(50, (16,))
+        embeddings = F.normalize(torch.randn(16, 128), dim=1)
+        full = MemoryBank(50, channels=128, momentum=momentum)
+        full.entries = bank.precise_entries()
+        assert full.entries.dtype == torch.float32
+        full.update(idx, embeddings)
+        bank.update(idx, embeddings)
+        assert torch.equal(bank.entries, full.entries.half())
+        assert (bank.precise_entries() - full.entries).abs().max() <= 2.5e-4
+    with pytest.raises(ValueError, match="dtype must be 'float32' or 'float16', got 'int8'"):
+        MemoryBank(3, dtype="int8")
+
+
+def test_rows_drawn_in_parts_are_those_drawn_at_once(monkeypatch):
+    def draw(dtype):
+        bank = MemoryBank(0, 24, dtype=dtype)
+        bank.resize(1001, torch.Generator().manual_seed(3))
+        return bank.entries
+
+    whole = F.normalize(torch.randn(1001, 24, generator=torch.Generator().manual_seed(3)), dim=1)
+    monkeypatch.setattr(memory_bank, "_DRAWN", 64)
+    assert torch.equal(draw("float32"), whole)
+    assert torch.equal(draw("float16"), whole.half())

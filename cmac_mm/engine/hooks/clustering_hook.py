@@ -27,9 +27,9 @@ from .common import bare_model, bind_list, list_labels
 class ClusteringHook(Hook):
     """Begins each round of :class:`DeepClustering` (Alwassel et al. 2020, section 3).
 
-    At the start of an epoch that begins a round: features of the whole training list in evaluation
-    mode; k-means for each source; the labels go to the model and, with
-    :class:`ClusterBalancedSampler`, to the sampler; the heads start anew, and the optimiser
+    At the start of an epoch that begins a round: features of the whole training list, in evaluation
+    mode and the precision of training; k-means for each source; the labels go to the model and,
+    with :class:`ClusterBalancedSampler`, to the sampler; the heads start anew, and the optimiser
     forgets them. Files that are refused get label -1 and are not sampled. The first round takes the
     networks as they were initialised, with the batch norms' means 0 and variances 1.
 
@@ -203,7 +203,8 @@ class ClusteringHook(Hook):
         folder = Path(runner.work_dir) / "clustering/features"
         # A run that was killed goes on with its own features, never with another one's.
         key = dict(round=number, run=runner.message_hub.get_info("run_id", ""))
-        return extract_to_files(model, loader, folder, fields, key)
+        with runner.optim_wrapper.optim_context(model):  # the precision of training
+            return extract_to_files(model, loader, folder, fields, key)
 
     def _dataset(self, runner: Runner) -> ConfigDict:
         """The training list, read as in a test."""

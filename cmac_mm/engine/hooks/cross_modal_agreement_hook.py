@@ -81,7 +81,7 @@ class CrossModalAgreementHook(Hook):
         if runner.iter > runner.epoch * len(runner.train_dataloader):
             return  # resumed inside the epoch: the checkpoint holds what was mined at its start
         model = bare_model(runner)
-        visual, audio = (model.banks[name].entries for name in ("visual", "audio"))
+        visual, audio = (model.banks[name].precise_entries() for name in ("visual", "audio"))
         left_out = model.left_out > 0 if bool((model.left_out > 0).any()) else None
         start = time.perf_counter()
         positives = mine_positives_on_all_ranks(

@@ -12,6 +12,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import BaseLoop, FlexibleRunner, Runner
 
 from ...utils import refuse_other_list
+from ...utils.dist import wait_for_all_ranks
 from ...utils.files import part_of, remove_stale, write_text
 from ..loops import ResumableTrainLoop
 from ..run_owner import RunOwner
@@ -169,6 +170,7 @@ class SafeCheckpointHook(CheckpointHook):
         if is_main_process():
             Path(self.out_dir, written).replace(Path(self.out_dir, name))
             write_text(Path(runner.work_dir) / "last_checkpoint", self.last_ckpt)
+        wait_for_all_ranks()  # banks of millions of videos take minutes to write
 
     def _remove_old(self, pattern: str, keep: int) -> None:
         """Remove all but the newest of the run's files whose name differs in a number."""

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ...utils.dist.gather import gather_batch
 
+_DRAWN = 1 << 20  # rows that are drawn at a time
+
 
 class MemoryBank(nn.Module):
     """Slowly moving embeddings of all videos (Wu et al. 2018), the targets of AVID.
@@ -22,21 +24,30 @@ class MemoryBank(nn.Module):
         channels (int): Length of an embedding. Default: 128.
         momentum (float): What stays of a row when its video comes: ``row <- normalised(momentum *
             row + (1 - momentum) * embedding)``. Default: 0.5.
+        dtype (str): What rows are kept in: ``'float32'``, or ``'float16'`` in half the memory;
+            rounding then moves an element of a unit vector by 2.5e-4 at most. Everything is
+            computed in float32. Default: ``'float32'``.
 
     Raises:
-        ValueError: If ``size`` is negative or ``momentum`` outside [0, 1].
+        ValueError: If ``size`` is negative, ``momentum`` outside [0, 1], or ``dtype`` another one.
     """
 
-    def __init__(self, size: int, channels: int = 128, momentum: float = 0.5) -> None:
+    def __init__(
+        self, size: int, channels: int = 128, momentum: float = 0.5, dtype: str = "float32"
+    ) -> None:
         super().__init__()
         if size < 0:
             raise ValueError(f"size must not be negative, got {size}")
+        if dtype not in ("float32", "float16"):
+            raise ValueError(f"dtype must be 'float32' or 'float16', got {dtype!r}")
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in [0, 1], got {momentum}")
         self.channels = channels
         self.momentum = momentum
         self.entries: Tensor
         self.register_buffer("entries", torch.empty(0, channels))
+        if dtype == "float16":
+            self.entries = self.entries.half()
         self.resize(size)
 
     @torch.no_grad()
@@ -48,8 +59,19 @@ class MemoryBank(nn.Module):
             generator (torch.Generator, optional): Draws the rows, on the CPU. On several ranks
                 all need the same one. Default: None, PyTorch's own.
         """
-        rows = torch.randn(size, self.channels, generator=generator, dtype=self.entries.dtype)
-        self.entries = F.normalize(rows, dim=1).to(self.entries.device)
+        self.entries = self.entries.new_empty(size, self.channels)
+        for rows in self.entries.split(_DRAWN):  # the same draws as all at once
+            drawn = torch.randn(rows.shape, generator=generator, dtype=self._precise)
+            rows.copy_(F.normalize(drawn, dim=1))
+
+    @property
+    def _precise(self) -> torch.dtype:
+        """What is computed in."""
+        return torch.promote_types(self.entries.dtype, torch.float32)
+
+    def precise_entries(self) -> Tensor:
+        """All rows `(size, channels)` to compute with: a copy in float32 where they are shorter."""
+        return self.entries.to(self._precise)
 
     def rows(self, idx: Tensor) -> Tensor:
         """Rows of some videos, without gradient.
@@ -84,14 +106,14 @@ class MemoryBank(nn.Module):
                 f"{tuple(idx.shape)} and {tuple(embeddings.shape)}"
             )
         idx = gather_batch(idx, sizes)
-        embeddings = gather_batch(embeddings.to(self.entries.dtype), sizes)
+        embeddings = gather_batch(embeddings.to(self._precise), sizes)
         same = (idx[:, None] == idx[None, :]).to(embeddings.dtype)
         mean = same @ embeddings / same.sum(dim=1, keepdim=True)
         # All rows of one video take the first one's value: equal to the last bit, so that the
         # order in which they are written does not matter.
         mean = mean[same.argmax(dim=1)]
-        rows = self.momentum * self.rows(idx) + (1 - self.momentum) * mean
-        self.entries[idx] = F.normalize(rows, dim=1)
+        rows = self.momentum * self.rows(idx).to(self._precise) + (1 - self.momentum) * mean
+        self.entries[idx] = F.normalize(rows, dim=1).to(self.entries.dtype)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Take the size of the stored bank where this one has none yet."""

@@ -33,6 +33,8 @@ class AVID(ListBound, AudioVisualModel):
             terms. Defaults to 1024.
         num_positives (int): Positives a video; 0 for plain AVID. Defaults to 32.
         bank_momentum (float): Momentum of the memory banks. Defaults to 0.5.
+        bank_dtype (str): What their rows are kept in, see :class:`MemoryBank`. Defaults to
+            ``'float32'``.
         num_videos (int, optional): Rows of the banks. Defaults to None: from ``MemoryBankHook`` or
             the checkpoint.
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
@@ -53,6 +55,7 @@ class AVID(ListBound, AudioVisualModel):
         num_negatives: int = 1024,
         num_positives: int = 32,
         bank_momentum: float = 0.5,
+        bank_dtype: str = "float32",
         num_videos: int | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | list | None = None,
@@ -66,12 +69,15 @@ class AVID(ListBound, AudioVisualModel):
         self.num_negatives = num_negatives
         self.banks = nn.ModuleDict(
             {
-                name: MemoryBank(num_videos or 0, self.head.embed_channels, bank_momentum)
+                name: MemoryBank(
+                    num_videos or 0, self.head.embed_channels, bank_momentum, bank_dtype
+                )
                 for name in self.modalities
             }
         )
         self.positives: Tensor
-        self.register_buffer("positives", torch.full((num_videos or 0, num_positives), -1))
+        none = torch.full((num_videos or 0, num_positives), -1, dtype=torch.int32)
+        self.register_buffer("positives", none)
         # Bytes, -1 or 1: whether the video has come; whether nobody is compared with it.
         for name in ("visited", "left_out"):
             self.register_buffer(name, torch.full((num_videos or 0,), -1, dtype=torch.int8))
@@ -183,4 +189,4 @@ def _not_left_out(left_out: Tensor) -> Tensor | None:
 
 
 def _any_mined(positives: Tensor) -> bool:
-    return positives.numel() > 0 and bool((positives >= 0).any())
+    return positives.numel() > 0 and int(positives.max()) >= 0

@@ -6,6 +6,7 @@ from .main_rank import on_main_rank
 from .rank_batch import RankBatch
 from .split import split_sizes
 from .sync_batch_norm import synchronise_batch_norm
+from .waiting import wait_for_all_ranks
 
 __all__ = [
     "RankBatch",
@@ -15,4 +16,5 @@ __all__ = [
     "on_main_rank",
     "split_sizes",
     "synchronise_batch_norm",
+    "wait_for_all_ranks",
 ]

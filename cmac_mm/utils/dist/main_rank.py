@@ -5,11 +5,13 @@ from typing import TypeVar
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
+from .waiting import wait_for_all_ranks
+
 Result = TypeVar("Result")
 
 
 def on_main_rank(function: Callable[..., Result], *args: object) -> Result:
-    """Call a function on rank 0 alone.
+    """Call a function on rank 0 alone, which may take long; the others wait for it.
 
     Args:
         function (Callable): The function.
@@ -28,6 +30,7 @@ def on_main_rank(function: Callable[..., Result], *args: object) -> Result:
             shared[0] = function(*args)
         except (ValueError, RuntimeError, OSError) as error:
             shared[1] = error
+    wait_for_all_ranks()
     broadcast_object_list(shared)
     if shared[1] is not None:
         raise shared[1]
