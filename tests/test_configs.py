@@ -467,10 +467,10 @@ def test_number_of_clusters_is_one_option(k):
 
 
 def test_last_round_of_xdc_has_32_frames():
-    cfg, base = deep_clustering("xdc_r2plus1d-18_8xb8-32x224-10e_k400"), deep_clustering(XDC)
+    cfg, base = deep_clustering("xdc_r2plus1d-18_8xb8-32x224-30e_k400"), deep_clustering(XDC)
     assert cfg.load_from == f"work_dirs/{XDC}/epoch_60.pth"
     assert base.train_cfg.max_epochs == 60
-    assert cfg.custom_hooks[-1] == dict(type="ClusteringHook", num_rounds=0)
+    assert cfg.custom_hooks[-1] == dict(type="ClusteringHook", num_rounds=0, restart=["visual"])
     assert cfg.model == base.model
     for loader in ("train_dataloader", "test_dataloader"):
         steps, old = ([dict(step) for step in c[loader].dataset.pipeline] for c in (cfg, base))

@@ -26,7 +26,7 @@ _PARTS = {
 }
 _HEADLINES = (
     *("top1", "R@1", "best_video_top1"),
-    *("visual retrieval R@1", "audio retrieval R@1", "guided_cIoU"),
+    *("visual retrieval R@1", "audio retrieval R@1", "guided_cIoU", "mAP@0.5"),
 )
 
 

@@ -294,6 +294,16 @@ def test_rounds_of_several_epochs_and_their_end(clustering_config, tmp_path, sha
     for key in STATE:
         assert torch.equal(state[key], last[key])
     assert not (tmp_path / "b/clustering").exists()
+    # One encoder may begin anew on them; a rate of 0 shows what it begins with.
+    cfg.optim_wrapper.optimizer = dict(type="SGD", lr=0.0)
+    cfg.work_dir, hook.restart = str(tmp_path / "anew"), ["visual"]
+    _, anew = train(cfg)
+    for key in (key for key in state if key.endswith("_backbone.conv1.0.weight")):
+        assert torch.equal(anew[key], state[key]) == key.startswith("audio"), key
+    weights = [key for key in state if "visual_backbone" in key and key.endswith("conv1.weight")]
+    assert weights and all(not torch.equal(anew[key], state[key]) for key in weights)
+    assert all(torch.equal(state[key], anew[key]) for key in STATE)
+    hook.pop("restart")
     hook.num_rounds = None  # a run of its own, from the weights alone
     cfg.work_dir = str(tmp_path / "c")
     _, own = train(cfg)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from mmaction.registry import HOOKS
+import torch
+from mmaction.registry import HOOKS, MODELS
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import Hook
@@ -48,6 +50,9 @@ class ClusteringHook(Hook):
         epochs_per_round (int): Epochs of training a round. Defaults to 1.
         num_rounds (int, optional): Rounds; further epochs go on with the clusters of the last. 0:
             with those of the checkpoint in ``load_from``. Defaults to None: no limit.
+        restart (Sequence[str]): Encoders of a model with ``num_rounds=0`` that begin with random
+            weights, only the clusters being the checkpoint's: XDC's last step, on longer clips.
+            Defaults to none.
         pipeline (list[dict], optional): Transforms that load a video for its features, without
             anything random. Files that training refuses should be refused here. Defaults to None:
             those of the config's ``test_dataloader``.
@@ -78,6 +83,7 @@ class ClusteringHook(Hook):
         pca_dim: int | None = None,
         normalize: bool = True,
         max_points_per_centroid: int | None = None,
+        restart: Sequence[str] = (),
     ) -> None:
         for name, value, least in (
             ("epochs_per_round", epochs_per_round, 1),
@@ -89,6 +95,9 @@ class ClusteringHook(Hook):
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
+        if restart and num_rounds != 0:
+            raise ValueError(f"restart goes with num_rounds=0, got num_rounds={num_rounds}")
+        self.restart = tuple(restart)
         self.epochs_per_round = epochs_per_round
         self.num_rounds = num_rounds
         self.pipeline = pipeline
@@ -127,8 +136,25 @@ class ClusteringHook(Hook):
                     "num_rounds=0 trains on the clusters of a checkpoint: set load_from to one of "
                     "a run of DeepClustering"
                 )
+            if runner.iter == 0:
+                self._restart(runner, model)
         elif runner.iter == 0:
             model.round.fill_(-1)  # what `load_from` may have brought is no round of this run
+
+    def _restart(self, runner: Runner, model: DeepClustering) -> None:
+        """Give encoders, and with them the heads, random weights, the same on all ranks."""
+        unknown = set(self.restart) - set(model.encoders)
+        if unknown:
+            raise ValueError(f"restart: {sorted(unknown)} are none of {model.encoders}")
+        seed = runner.train_loop.seed
+        for index, name in enumerate(self.restart):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_mix(seed, index))
+                fresh = MODELS.build(runner.cfg.model[f"{name.removesuffix('_2')}_backbone"])
+                fresh.init_weights()
+            getattr(model, f"{name}_backbone").load_state_dict(fresh.state_dict())
+        if self.restart:
+            model.head.reset(seed, model.current_round + 1)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begin a round if it is time, and tell the sampler the clusters."""
