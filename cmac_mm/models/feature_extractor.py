@@ -89,13 +89,13 @@ class FeatureExtractor(EncoderModel):
     Args:
         backbone (dict): Any backbone, see :func:`run_encoder`.
         modality (str): ``'visual'`` (reads the input ``imgs``) or ``'audio'`` (reads ``audio``).
-            Default: ``'visual'``.
+            Defaults to ``'visual'``.
         pooling (str): How a feature map becomes a vector, see :func:`pool_feature_map`.
-            Default: ``'avg'``.
+            Defaults to ``'avg'``.
         normalize_clips (bool): Scale each clip's feature to unit length (before averaging).
-            Default: False.
+            Defaults to False.
         average_clips (bool): Average the clips of a sample; otherwise they stay apart.
-            Default: True.
+            Defaults to True.
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
         init_cfg (dict | list, optional): MMEngine initialisation.
 

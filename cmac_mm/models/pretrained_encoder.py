@@ -20,9 +20,9 @@ class PretrainedEncoder:
     file as ``pretrained_checkpoint`` (str).
 
     Args:
-        checkpoint (str | Path, optional): File with the weights. Default: None, the module keeps
+        checkpoint (str | Path, optional): File with the weights. Defaults to None, the module keeps
             its random ones, which the log says.
-        prefix (str): Load only the keys that start with this, and strip it. Default:
+        prefix (str): Load only the keys that start with this, and strip it. Defaults to
             ``'visual_backbone.'``, the picture's encoder in a pretrained model of this project.
     """
 

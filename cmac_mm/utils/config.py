@@ -79,7 +79,7 @@ def load_config(config: str | Path, options: Mapping[str, Any] | None = None) ->
             `{'train_dataloader.batch_size': 4}`, they are merged into the finished config. With the
             name of a variable that the file or one of its bases assigns, e.g.
             `{'data_root': '/data'}`, they replace the assigned values, and all that is made from
-            the variable follows. Default: None.
+            the variable follows. Defaults to None.
 
     Returns:
         Config: The config, with `options` in it.

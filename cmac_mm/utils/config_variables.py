@@ -18,7 +18,7 @@ def read_config(filename: str, values: Mapping[str, Any] | None = None) -> tuple
     Args:
         filename (str): The file.
         values (Mapping[str, Any], optional): Values that replace those assigned to these names at
-            the top level of the file and of all its bases. Default: None.
+            the top level of the file and of all its bases. Defaults to None.
 
     Returns:
         tuple[Config, set[str]]: The config, and all names assigned at the top level of the files.

@@ -123,7 +123,7 @@ def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
         module (nn.Module): What to load into, e.g. a visual backbone.
         path (str | Path): A plain state dict, or a checkpoint with one under `state_dict`.
         prefix (str): Load only the keys that start with this, and strip it, e.g.
-            'visual_backbone.' to take one encoder out of a pretrained model. Default: ''.
+            'visual_backbone.' to take one encoder out of a pretrained model. Defaults to ''.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -142,7 +142,7 @@ def put_weights(
         module (nn.Module): What to load into.
         weights (Mapping[str, Tensor]): What :func:`weights_of` gives.
         source (str | Path): Name of the file, for messages.
-        prefix (str): See :func:`load_weights`. Default: ''.
+        prefix (str): See :func:`load_weights`. Defaults to ''.
 
     Raises:
         RuntimeError: See :func:`load_weights`.

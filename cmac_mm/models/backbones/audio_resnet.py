@@ -22,16 +22,16 @@ class AudioResNet(BaseModule):
     Key names are torchvision's.
 
     Args:
-        depth (int): 9 (one block a stage) or 18 (two). Default: 9.
+        depth (int): 9 (one block a stage) or 18 (two). Defaults to 9.
         base_channels (int): Channels of the first stage, doubled at each further one; below 64
-            for small runs. Default: 64.
-        strides (Sequence[int]): Stride of each stage. Default: (1, 2, 2, 2).
-        out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
+            for small runs. Defaults to 64.
+        strides (Sequence[int]): Stride of each stage. Defaults to (1, 2, 2, 2).
+        out_indices (Sequence[int]): Stages to return. Defaults to (3,), the last.
         with_cp (bool): Gradient checkpointing: keep only the residual blocks' inputs for the
-            backward pass and run the blocks again there. Less memory, more time. Default: False.
+            backward pass and run the blocks again there. Less memory, more time. Defaults to False.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
             ``PretrainedEncoder``, after Kaiming (fan out) for convolutions, as torchvision has it.
-            Default: None.
+            Defaults to None.
 
     Raises:
         ValueError: If an argument is outside the values given above.

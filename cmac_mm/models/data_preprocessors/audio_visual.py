@@ -18,15 +18,15 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
     Pictures travel as uint8, a quarter of their size as float32.
 
     Args:
-        mean (Sequence[float]): Mean of red, green and blue on the scale 0 to 255. Default:
+        mean (Sequence[float]): Mean of red, green and blue on the scale 0 to 255. Defaults to
             (123.675, 116.28, 103.53).
-        std (Sequence[float]): Standard deviation on the same scale. Default:
+        std (Sequence[float]): Standard deviation on the same scale. Defaults to
             (58.395, 57.12, 57.375).
-        audio_mean (float): Mean of the log-mel spectrogram. Default: 0.
-        audio_std (float): Its standard deviation. Default: 1.
+        audio_mean (float): Mean of the log-mel spectrogram. Defaults to 0.
+        audio_std (float): Its standard deviation. Defaults to 1.
         color_jitter (dict, optional): Arguments of ``torchvision.transforms.v2.ColorJitter``:
-            brightness, contrast, saturation, hue. One draw a clip. Default: None, no jitter.
-        non_blocking (bool): Do not wait for the transfer. Default: True.
+            brightness, contrast, saturation, hue. One draw a clip. Defaults to None, no jitter.
+        non_blocking (bool): Do not wait for the transfer. Defaults to True.
 
     Raises:
         ValueError: If ``mean`` and ``std`` have not three values each.
@@ -60,7 +60,7 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
             data (dict): ``inputs`` with ``imgs`` uint8 `(B, 3, T, H, W)` and / or ``audio``
                 float32 `(B, 1, F, T)`, or with a clip axis `(B, N, ...)`, each one tensor or, as
                 MMEngine's default collation leaves them, a list of B; and ``data_samples``.
-            training (bool): Whether to jitter colours. Default: False.
+            training (bool): Whether to jitter colours. Defaults to False.
 
         Returns:
             dict: The same with normalised float32 inputs on the device.

@@ -21,7 +21,7 @@ class RecognizerDataPreprocessor(AudioVisualDataPreprocessor):
         Args:
             data (dict): ``inputs`` with either ``imgs`` or ``audio``, and ``data_samples``, as
                 :class:`AudioVisualDataPreprocessor` takes them.
-            training (bool): Whether to jitter colours. Default: False.
+            training (bool): Whether to jitter colours. Defaults to False.
 
         Returns:
             dict: The same, ``inputs`` being the tensor with the axis of clips.

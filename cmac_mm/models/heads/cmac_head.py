@@ -22,24 +22,24 @@ class CMACHead(BaseModule):
     table 1).
 
     Args:
-        filter_channels (int): Channels of the neck's filters. Default: 512.
+        filter_channels (int): Channels of the neck's filters. Defaults to 512.
         visual_channels (int, optional): Channels of the visual feature map; None for a model
-            without pictures. Default: 512.
+            without pictures. Defaults to 512.
         audio_channels (int, optional): Channels of the audio feature map; None for a model
-            without sound. Default: 512.
-        hidden_channels (int): Hidden length of the projections. Default: 512.
-        embed_channels (int): Length of the embeddings. Default: 256.
+            without sound. Defaults to 512.
+        hidden_channels (int): Hidden length of the projections. Defaults to 512.
+        embed_channels (int): Length of the embeddings. Defaults to 256.
         saliency_channels (int): Hidden channels of the saliency heads; our choice, the paper does
-            not say. Default: 128.
+            not say. Defaults to 128.
         projection (str): ``'separate'``: P_v and P_a; ``'shared'``: one for both modalities;
             ``'none'``: the filters themselves are contrasted, as eq. 7 is printed, and
             ``hidden_channels`` and ``embed_channels`` do not count. With separate ones and
             ``detach_target`` nothing ties the channels of the two modalities' filters to each
             other, which attention guided by the other's filter needs: its map is then arbitrary.
-            Default: ``'separate'``.
-        projection_layers (int): Linear layers of a projection, 1 or 2. Default: 2.
+            Defaults to ``'separate'``.
+        projection_layers (int): Linear layers of a projection, 1 or 2. Defaults to 2.
         projection_norm (bool): Batch norm inside the projections and on their output. Off in the
-            paper; short runs need it. Default: False.
+            paper; short runs need it. Defaults to False.
         loss_contrastive (dict, optional): Config of :class:`MoCoQueueLoss`.
         loss_attention (dict, optional): Config of :class:`AttentionConsistencyLoss`; needs both
             modalities.

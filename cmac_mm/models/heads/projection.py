@@ -12,10 +12,10 @@ class ProjectionHead(nn.Sequential):
         in_channels (int): Input length.
         hidden_channels (int): Length of what is between the layers.
         out_channels (int): Length of the embedding.
-        hidden_norm (bool): Batch norm before the ReLU. Default: False.
-        out_norm (bool): Batch norm without scale and shift on the output. Default: False.
-        num_layers (int): Linear layers. Default: 2.
-        hidden_bias (bool): Biases of all layers but the last. Default: True.
+        hidden_norm (bool): Batch norm before the ReLU. Defaults to False.
+        out_norm (bool): Batch norm without scale and shift on the output. Defaults to False.
+        num_layers (int): Linear layers. Defaults to 2.
+        hidden_bias (bool): Biases of all layers but the last. Defaults to True.
     """
 
     def __init__(

@@ -50,11 +50,11 @@ class AttentionConsistencyLoss(nn.Module):
     size.
 
     Args:
-        loss_weight (float): lambda of eq. 8. Default: 1.5.
+        loss_weight (float): lambda of eq. 8. Defaults to 1.5.
         reduction (str): Over positions: ``'sum'``, ``'mean'`` or ``'balanced'``, see
-            :func:`attention_consistency`. Default: ``'sum'``.
+            :func:`attention_consistency`. Defaults to ``'sum'``.
         detach_target (bool): Treat the guided map as a pseudo label, without gradient. Our choice,
-            the paper does not say. Default: True.
+            the paper does not say. Defaults to True.
 
     Raises:
         ValueError: If ``reduction`` is unknown.

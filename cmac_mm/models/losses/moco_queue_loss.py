@@ -57,15 +57,15 @@ class MoCoQueueLoss(nn.Module):
     """Cross-modal contrastive loss with within-modal negatives (CMAC, eq. 7).
 
     Args:
-        temperature (float): tau. Default: 0.07.
+        temperature (float): tau. Defaults to 0.07.
         within_modal_negatives (bool): Also push a query from other videos' keys of its own
-            modality: the second sum of eq. 7, table 3's "w/i Neg". Default: True.
+            modality: the second sum of eq. 7, table 3's "w/i Neg". Defaults to True.
         within_modal_positives (bool): Also pull a query to the key that a second clip of its video
             has in its own modality: table 3's "w/i Pos"; needs two clips a sample. Negatives of
             such a positive are of its own modality in any case: against the other's alone it would
-            be enough to tell picture from sound. Default: False.
+            be enough to tell picture from sound. Defaults to False.
         in_batch_negatives (bool): Count the batch's own keys of other videos as negatives, beside
-            the queue's. Off in the paper; short runs need it. Default: False.
+            the queue's. Off in the paper; short runs need it. Defaults to False.
 
     Raises:
         ValueError: If ``temperature`` is not positive.

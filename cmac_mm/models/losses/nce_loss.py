@@ -27,7 +27,7 @@ def nce_loss(
         negative_scores (Tensor): The same for the negatives `(B, K)`.
         z (Tensor): Z, a scalar.
         valid (Tensor, optional): Which positives count `(B, P)`, bool; a sample without any has
-            no loss from positives. Default: None, all.
+            no loss from positives. Defaults to None, all.
 
     Returns:
         Tensor: Scalar.
@@ -56,7 +56,7 @@ class NCELoss(nn.Module):
     checkpoint brings it along.
 
     Args:
-        temperature (float): tau. Default: 0.07.
+        temperature (float): tau. Defaults to 0.07.
 
     Raises:
         ValueError: If ``temperature`` is not positive.
@@ -86,8 +86,8 @@ class NCELoss(nn.Module):
             query (Tensor): Normalised embeddings `(B, D)`.
             positives (Tensor): Bank rows `(B, P, D)`.
             negatives (Tensor): Bank rows `(B, K, D)`.
-            valid (Tensor, optional): Which positives count, see :func:`nce_loss`. Default: None.
-            sizes (Sequence[int], optional): B of every rank. Default: None, the same on all.
+            valid (Tensor, optional): Which positives count, see :func:`nce_loss`. Defaults to None.
+            sizes (Sequence[int], optional): B of every rank. Defaults to None, the same on all.
 
         Returns:
             tuple[Tensor, Tensor]: Loss, and the share of positives that are closer to their query

@@ -30,11 +30,11 @@ def draw_negatives(
         size (int): Number of videos, N.
         num (int): Negatives a sample, K.
         positives (Tensor, optional): Row numbers of each sample's positives `(B, P)`; -1 stands
-            for none. Default: None.
+            for none. Defaults to None.
         seeds (Sequence[int], optional): One for each sample, so that its draws are the same on
-            whichever rank it is. Default: None, PyTorch's own generator.
+            whichever rank it is. Defaults to None, PyTorch's own generator.
         candidates (Tensor, optional): Row numbers `(M,)` to draw from, ascending, on the device of
-            ``batch_idx``. Default: None, all N.
+            ``batch_idx``. Defaults to None, all N.
 
     Returns:
         Tensor: Row numbers `(B, K)`, on the device of ``batch_idx``.

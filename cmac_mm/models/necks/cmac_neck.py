@@ -54,13 +54,13 @@ class CMACNeck(BaseModule):
 
     Args:
         visual_channels (int, optional): Channels of the visual feature map; None for a model
-            without pictures. Default: 512.
+            without pictures. Defaults to 512.
         audio_channels (int, optional): Channels of the audio feature map; None for a model
-            without sound. Default: 512.
-        channels (int): Channels of the filters. Default: 512.
+            without sound. Defaults to 512.
+        channels (int): Channels of the filters. Defaults to 512.
         norm (str): Normalisation of the response: ``'cosine'``, ``'softmax'`` or ``'none'``.
-            Default: ``'cosine'``.
-        num_scales (int): Scales of the pyramid, 1 to 3 in the paper's table 2. Default: 2.
+            Defaults to ``'cosine'``.
+        num_scales (int): Scales of the pyramid, 1 to 3 in the paper's table 2. Defaults to 2.
         init_cfg (dict | list, optional): MMEngine initialisation.
 
     Raises:

@@ -41,8 +41,8 @@ def pyramid_correlation(
     Args:
         kernel (Tensor): Filters of the guiding modality `(B, C)`.
         feature_map (Tensor): Features of the guided one: `(B, C, T, H, W)` or `(B, C, F, T)`.
-        norm (str): See :func:`correlation_response`. Default: ``'cosine'``.
-        num_scales (int): Number of scales. Default: 2.
+        norm (str): See :func:`correlation_response`. Defaults to ``'cosine'``.
+        num_scales (int): Number of scales. Defaults to 2.
 
     Returns:
         Tensor: Attention `(B, T, H, W)` or `(B, F, T)`, float32 (float64 for float64 input); within

@@ -29,12 +29,12 @@ class CMAC(AudioVisualModel):
         audio_backbone (dict, optional): Any backbone that returns `(B, C, F, T)`.
         queue_size (int): K, keys in each of the queues. 0 turns queues and key encoders off: keys
             are then the other modality's queries of the batch (of all ranks), with gradient, and
-            a batch needs two videos. Default: 15000.
-        momentum (float): Momentum of the key encoders. Default: 0.999.
+            a batch needs two videos. Defaults to 15000.
+        momentum (float): Momentum of the key encoders. Defaults to 0.999.
         shuffle_bn (bool): Shuffled batch norm for the key encoders on several ranks.
-            Default: True.
+            Defaults to True.
         grad_norm_interval (int): Every so many steps log the gradient norm that each part of the
-            loss sends into the encoders' feature maps; 0 for never. Default: 50.
+            loss sends into the encoders' feature maps; 0 for never. Defaults to 50.
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
         init_cfg (dict | list, optional): MMEngine initialisation.
 

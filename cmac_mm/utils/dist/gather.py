@@ -16,7 +16,7 @@ def gather_batch(batch: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
     Args:
         batch (Tensor): `(B, ...)`.
         sizes (Sequence[int], optional): B of every rank, known without asking them, so that
-            nobody waits. Default: None, the same on all.
+            nobody waits. Defaults to None, the same on all.
 
     Returns:
         Tensor: `(sum of B, ...)`, ranks in order; ``batch`` itself on one rank.
