@@ -1,4 +1,4 @@
-"""Features of a data set by a pretrained encoder, kept on disk."""
+"""Features of a dataset by a pretrained encoder, kept on disk."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def encoder_features(
     by_content: bool = False,
     dataset: Dataset | None = None,
 ) -> dict[str, Tensor]:
-    """Features of all samples of a config's test data, from disk where they are there.
+    """Extract the features of a config's test data, or read them from disk.
 
     Args:
         cfg (Config): A config whose model is a :class:`FeatureExtractor`.

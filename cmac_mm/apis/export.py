@@ -1,4 +1,4 @@
-"""Encoders as files that run without this project: torch.export and ONNX."""
+"""Export of encoders to torch.export and ONNX files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CHECKED_BATCHES = (1, 3)
 
 
 class ExportedEncoder(nn.Module):
-    """One encoder from what the data pipeline gives to vectors, normalisation included.
+    """Encoder with its normalisation, from the pipeline's output to vectors.
 
     Args:
         model (BaseModel): A model from :func:`init_model` or :func:`get_model`.
@@ -87,7 +87,7 @@ class ExportedEncoder(nn.Module):
 
 
 def example_input(inputs: VisualInput | AudioInput, batch_size: int, seed: int = 0) -> Tensor:
-    """Random pictures or spectrograms of noise, of the size that an encoder takes.
+    """Make a random input of an encoder, of the size that it takes.
 
     Args:
         inputs (VisualInput | AudioInput): See :func:`describe_inputs`.
@@ -108,7 +108,7 @@ def example_input(inputs: VisualInput | AudioInput, batch_size: int, seed: int =
 def export_encoders(
     model: BaseModel, folder: str | Path, formats: Sequence[str] = tuple(FORMATS)
 ) -> dict[str, dict]:
-    """Write the encoders of a model as files for any batch size, and check what they give.
+    """Export the encoders of a model for any batch size, and compare the files with the model.
 
     Writes ``visual.pt2`` and ``audio.pt2`` (``torch.export.load``), ``visual.onnx`` and
     ``audio.onnx``, and ``export.json``: what goes in and comes out of each. A file takes what
@@ -195,7 +195,7 @@ def _write_onnx(program: torch.export.ExportedProgram, path: Path, names: list[s
 
 
 def open_onnx(path: str | Path, num_threads: int = 0) -> Callable[[Tensor], dict[str, Tensor]]:
-    """A function that runs an ONNX file on the CPU.
+    """Open an ONNX file as a function that runs on the CPU.
 
     Args:
         path (str | Path): The file; its input is called ``input``.

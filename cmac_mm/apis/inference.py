@@ -1,4 +1,4 @@
-"""Models from configs, and what an evaluation sees of a video."""
+"""Models from configs, and inference on one video."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def init_model(
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
 ) -> BaseModel:
-    """Build a model from a config, load its weights and make it ready to run.
+    """Build a model from a config and load its weights, ready to run.
 
     Args:
         config (str | Path | Config): A config, its path, or ``cmac_mm::NAME`` for one of this
@@ -60,7 +60,7 @@ def init_model(
 def inference(
     model: BaseModel, video: str | Path, return_inputs: bool = False
 ) -> ActionDataSample | tuple[ActionDataSample, dict[str, Tensor]]:
-    """Run a model on one video as an evaluation does, through the test pipeline of its config.
+    """Run a model on one video, through the test pipeline of its config.
 
     For features, maps and pictures of videos of any length, of many, or of ones that lack sound or
     picture, take :class:`AudioVisualInferencer`, whose clips lie side by side over the whole video.

@@ -38,7 +38,7 @@ _NEEDS = {"visual": "need_video", "audio": "need_audio"}
 
 
 class AudioVisualInferencer:
-    """Runs a model over videos, clip by clip, as MMAction2's inferencers run theirs.
+    """Inferencer for videos and audio files, clip by clip, like MMAction2's inferencers.
 
     Example:
         >>> from cmac_mm.apis import AudioVisualInferencer
@@ -161,7 +161,7 @@ class AudioVisualInferencer:
         num_workers: int = 0,
         progress: bool = True,
     ) -> Iterator[VideoResult]:
-        """Results one by one as they are ready, for more videos than fit into memory.
+        """Yield results one by one, for more videos than fit into memory.
 
         Args:
             inputs (Input | Sequence[Input]): See :meth:`__call__`.
@@ -203,7 +203,7 @@ class AudioVisualInferencer:
                     yield self._result(index, sources[index], found, stream.durations)
 
     def picture(self, result: VideoResult, path: str | Path, **options: Any) -> None:
-        """Draw what was found: see :func:`cmac_mm.visualization.video_figure`.
+        """Draw a result; see :func:`cmac_mm.visualization.video_figure`.
 
         Args:
             result (VideoResult): A result of this model.
@@ -213,7 +213,7 @@ class AudioVisualInferencer:
         video_figure(result, path, self.spectrogram, note=self.note, **options)
 
     def overlay(self, result: VideoResult, path: str | Path, **options: Any) -> None:
-        """Write an MP4 with what was found: see :func:`cmac_mm.visualization.overlay_video`.
+        """Write a result as an MP4; see :func:`cmac_mm.visualization.overlay_video`.
 
         Args:
             result (VideoResult): A result of this model, best with a stride of half a clip or less.
@@ -224,7 +224,7 @@ class AudioVisualInferencer:
 
     @cached_property
     def spectrogram(self) -> BaseTransform:
-        """What turns sound into what is drawn: the model's own spectrogram, if it hears."""
+        """Transform that makes the spectrogram to draw: the model's own, if it has audio."""
         for step in self.pipeline:
             if step["type"] in ("AVIDSpectrogram", "GDTSpectrogram", "LogMelSpectrogram"):
                 return TRANSFORMS.build(step)
@@ -232,7 +232,7 @@ class AudioVisualInferencer:
 
     @property
     def clip_seconds(self) -> float:
-        """Length of a clip, seconds: of the longer of picture and sound."""
+        """Length of a clip in seconds: the longer one of video and audio."""
         clip = next((s for s in self.pipeline if s["type"] == "SampleClips"), None)
         if clip is None:
             steps = [step["type"] for step in self.pipeline]

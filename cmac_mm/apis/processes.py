@@ -1,4 +1,4 @@
-"""Tools of this project as processes of their own."""
+"""Processes that run tools of this project."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from ..utils import end_with_parent, project_folder
 
 
 def tool_command(tool: str, arguments: Sequence[str], gpus: int = 1) -> list[str]:
-    """The command line of a tool.
+    """Build the command line of a tool.
 
     Args:
         tool (str): ``'train'``, ``'test'`` or ``'evaluate'``.
@@ -30,7 +30,7 @@ def tool_command(tool: str, arguments: Sequence[str], gpus: int = 1) -> list[str
 
 
 def run_command(command: Sequence[str], output: Path | None = None) -> int:
-    """Run a command; whatever ends this process, what it has started saves and ends.
+    """Run a command; when this process is ended, let the command save and end.
 
     Args:
         command (Sequence[str]): Program and arguments.

@@ -34,7 +34,7 @@ from ..zoo.fetch import file_sha256
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What one must know of a released model to use it.
+    """Description of a released model: input, embeddings, source and licence.
 
     Attributes:
         name (str): Its name.
@@ -65,7 +65,7 @@ def get_model(
     file: str | Path | None = None,
     device: str | torch.device = "cpu",
 ) -> BaseModel:
-    """Build a released model with its weights, which are downloaded if need be.
+    """Build a released model with its weights, downloading them if needed.
 
     Example:
         >>> from cmac_mm.apis import get_model, inference
@@ -135,7 +135,7 @@ def get_model(
 
 
 def released_checkpoint(name: str) -> Path:
-    """A released model as a checkpoint file of this project, for tools and configs.
+    """Convert a released model to a checkpoint of this project, for tools and configs.
 
     It is downloaded if need be, and converted the first time.
 
@@ -164,7 +164,7 @@ def released_checkpoint(name: str) -> Path:
 
 
 def models_table(pattern: str = "*") -> str:
-    """What there is, as a Markdown table.
+    """Format the released models as a Markdown table.
 
     Args:
         pattern (str): See :func:`list_models`. Defaults to ``'*'``: all.
@@ -216,7 +216,7 @@ def _sound(found: AudioInput) -> str:
 
 
 def config_of(entry: Entry) -> str:
-    """Config of a released model, ``cmac_mm::NAME``."""
+    """Name the config of a released model, ``cmac_mm::NAME``."""
     return entry.config if entry.format is None else FORMATS[entry.format].config
 
 

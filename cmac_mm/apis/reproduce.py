@@ -1,4 +1,4 @@
-"""Tables and figures of the CMAC paper: what is run for each row, and what came out."""
+"""Tables and figures of the CMAC paper: the runs of each row, and their results."""
 
 import shlex
 import sys
@@ -28,7 +28,7 @@ def read_tables() -> dict:
 
 
 def describe_tables() -> str:
-    """All tables with their rows, for people."""
+    """Describe all tables with their rows."""
     known = read_tables()
     lines = []
     for name, table in known["tables"].items():
@@ -92,7 +92,7 @@ class Reproduction:
         self.cfg_options = list(cfg_options)
 
     def steps(self, row: str) -> list[Step]:
-        """What is run for a row, in order; nothing for random weights at the demo's scale."""
+        """List the runs of a row, in order; empty for random weights at the demo's scale."""
         if row == SCRATCH and self.scale == "demo":
             return []
         train = None if row == SCRATCH else self._training(row)
@@ -100,7 +100,7 @@ class Reproduction:
         return evaluations if train is None else [train, *evaluations]
 
     def commands(self) -> str:
-        """The commands that are left, for a shell."""
+        """List the remaining commands, for a shell."""
         lines = []
         for progress, steps in self._progress():
             lines.append(f"# {progress}")
@@ -108,7 +108,7 @@ class Reproduction:
         return "\n".join(lines)
 
     def run(self) -> None:
-        """Run what is left, one line a row; print and write the table.
+        """Run the remaining steps, with a line for each row; print and write the table.
 
         Raises:
             SystemExit: If a process fails, with its exit status.
@@ -134,7 +134,7 @@ class Reproduction:
                 print(f"{row}: {self._evaluation_folder(row, 'demo') / 'attention_sheet.png'}")
 
     def format(self) -> str:
-        """The table as Markdown, in percent, ours beside the paper's."""
+        """Format the table as Markdown, in percent, our results beside the paper's."""
         head = ["row", "the paper's name"]
         for _, benchmark, metric in self._figures():
             head += [f"{benchmark}, {metric}", *(["paper"] if self.scale == "paper" else [])]

@@ -1,4 +1,4 @@
-"""Search by sound or by picture among the media files of a folder."""
+"""Search by audio or video among the media files of a folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WORDS = {"visual": "picture", "audio": "sound"}
 
 @dataclass(frozen=True)
 class IndexChanges:
-    """What has become of the files of a folder.
+    """Changes of an index: files added, updated, removed and refused.
 
     Attributes:
         new (int): Files that were added.
@@ -43,7 +43,7 @@ class IndexChanges:
 
 
 def made_by(inferencer: AudioVisualInferencer, stride: float | None = None) -> dict[str, str]:
-    """What an index has to know of the model that makes its vectors.
+    """Describe the model that makes an index's vectors.
 
     Args:
         inferencer (AudioVisualInferencer): The model.
@@ -155,7 +155,7 @@ def search_file(
     find: str | None = None,
     count: int = 10,
 ) -> list[Hit]:
-    """Find files whose picture, or sound, goes with that of a file.
+    """Search for files whose video or audio matches a file.
 
     Args:
         inferencer (AudioVisualInferencer): The model that made the index.

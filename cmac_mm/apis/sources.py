@@ -1,4 +1,4 @@
-"""What is given to an inferencer: paths, folders, patterns, addresses and arrays, as files."""
+"""Inputs of an inferencer: paths, folders, patterns, addresses and arrays, as files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Source:
 def list_sources(
     inputs: Input | Sequence[Input], scratch: Path, modalities: Collection[str]
 ) -> list[Source]:
-    """Find the files that inputs name; fetch addresses and write arrays.
+    """List the files of the inputs; download addresses and write arrays.
 
     Args:
         inputs (Input | Sequence[Input]): See :meth:`AudioVisualInferencer.__call__`.
@@ -74,7 +74,7 @@ def list_sources(
 
 
 def expand_paths(names: Iterable[str], modalities: Collection[str]) -> list[str]:
-    """Files of paths, folders and patterns; addresses stay as they are.
+    """Expand paths, folders and patterns to files; keep addresses.
 
     Args:
         names (Iterable[str]): Paths, folders, patterns and addresses.

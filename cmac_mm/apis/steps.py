@@ -1,4 +1,4 @@
-"""Trainings and evaluations that are not run again when their results are there."""
+"""Trainings and evaluations that are skipped when their results exist."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Step:
 
     @property
     def is_done(self) -> bool:
-        """Whether the results are there.
+        """Whether the results exist.
 
         Raises:
             ValueError: If the folder holds something else.
@@ -43,7 +43,7 @@ class Step:
 
     @property
     def output(self) -> Path:
-        """The file that has what the process printed."""
+        """File of the process's output."""
         return self.folder / "output.txt"
 
     def run(self) -> int:

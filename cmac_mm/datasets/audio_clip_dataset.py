@@ -1,4 +1,4 @@
-"""Sound files, listed in MMAction2's text format."""
+"""Dataset of audio files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos with sound, listed in MMAction2's text format."""
+"""Dataset of videos with sound."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class AudioVisualDataset(BaseActionDataset):
         return self.data_list[indices]
 
     def list_size_and_digest(self) -> tuple[int, bytes]:
-        """Rows of the list, also of those that a subset leaves out, and what tells it from others.
+        """Number of rows of the whole list, and its digest.
 
         Returns:
             tuple[int, bytes]: The number of rows, and the SHA-256 of their paths as the list has
@@ -126,12 +126,12 @@ class AudioVisualDataset(BaseActionDataset):
         return len(table.ends), table.digest
 
     def list_labels(self) -> np.ndarray:
-        """Labels of all rows `(N,)`, int32, -1 of those without and of rows that are left out."""
+        """Labels of the whole list `(N,)`, int32; -1 for rows without label or left out."""
         self.full_init()
         return self.data_list.labels()
 
     def check_labels(self, num_classes: int | None = None) -> None:
-        """Check that each line of the list has a label, and one of the classes.
+        """Check that each row has a label, and that it is one of the classes.
 
         Args:
             num_classes (int, optional): Number of classes. Defaults to None: any label will do.
@@ -159,13 +159,13 @@ class AudioVisualDataset(BaseActionDataset):
         )
 
     def get_data_info(self, idx: int) -> dict:
-        """The sample's entry in the list, before the pipeline."""
+        """Get the row of a sample, before the pipeline."""
         info = super().get_data_info(idx)
         info["sample_idx"] = info.pop("row")
         return info
 
     def prepare_data(self, idx: int) -> dict:
-        """Run the pipeline on a sample; its file is closed whatever happens."""
+        """Run the pipeline on a sample, and close its file in any case."""
         results = self.get_data_info(idx)
         if isinstance(idx, SampleIndex):
             seed_all(idx.seed)
@@ -182,7 +182,7 @@ class AudioVisualDataset(BaseActionDataset):
                 media.close()
 
     def __getitem__(self, idx: int) -> dict:
-        """A sample, or in training another one in place of one that is refused."""
+        """Load a sample; in training, replace one that is refused."""
         if not self._fully_initialized:
             self.full_init()
         if isinstance(idx, SampleIndex):

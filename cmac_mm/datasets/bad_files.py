@@ -1,4 +1,4 @@
-"""A list of the files that could not be used, kept up by all loading processes together."""
+"""List of the files that could not be used, shared by all loading workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_WORKERS = 256
 
 
 class BadFileLog:
-    """Counts refused samples and appends each bad file once to a text file.
+    """Log of bad files: counts refused samples and writes each file once to a text file.
 
     Workers are processes, started before or after the place of the file is known, and may live on
     from epoch to epoch. So the place and the counts are in shared memory, and what a process has
@@ -38,7 +38,7 @@ class BadFileLog:
 
     @property
     def path(self) -> Path | None:
-        """The text file; None as long as nobody has set it."""
+        """Path of the text file; None before it is set."""
         raw = bytes(self._path.tolist()).rstrip(b"\0")
         return Path(os.fsdecode(raw)) if raw else None
 
@@ -52,11 +52,11 @@ class BadFileLog:
 
     @property
     def count(self) -> int:
-        """Samples refused so far by all processes that share this log."""
+        """Number of samples refused so far by all processes that share this log."""
         return int(self._counts.sum())
 
     def add(self, filename: str, reason: str) -> bool:
-        """Note a refused sample; returns whether its file was not on the list before."""
+        """Add a refused sample; return whether its file is new in the list."""
         worker = get_worker_info()
         self._counts[0 if worker is None else (worker.id + 1) % _MAX_WORKERS] += 1
         path = self.path

@@ -1,4 +1,4 @@
-"""Work that may hang or crash inside a C library, done in a process that can be done without."""
+"""Functions that may hang or crash in a C library, run in a child process that is replaced."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _PATIENCE = 5.0
 
 
 class ProcessLost(RuntimeError):
-    """A guarded process hung or died; the message tells which, and how."""
+    """Error of a guarded process that hung or died."""
 
 
 class Guard:
-    """Calls a function in a child process, which may hang or die without harm to this one.
+    """Caller of a function in a child process, which may hang or die without harm to this one.
 
     A hang inside a C library cannot be interrupted, a crash there not be survived, and a
     DataLoader does not replace a worker that is lost. So the child is what is killed and replaced.
@@ -73,7 +73,7 @@ class Guard:
         return Guard, (self.time_limit,)
 
     def __call__(self, function: Callable[[Any], Any], argument: object) -> Any:
-        """The result of ``function(argument)``.
+        """Call ``function(argument)`` in the child process and return its result.
 
         Args:
             function (Callable): What the child calls, now and whenever it serves this thread.

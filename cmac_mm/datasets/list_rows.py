@@ -1,4 +1,4 @@
-"""The rows of a list in arrays: in memory, or in a file that all processes map."""
+"""Rows of a list as arrays: in memory, or in one file that all processes map."""
 
 from __future__ import annotations
 

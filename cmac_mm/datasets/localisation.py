@@ -1,4 +1,4 @@
-"""VGG-SS and Flickr-SoundNet: names, and boxes around what sounds."""
+"""VGG-SS and Flickr-SoundNet: file names, and boxes around sounding objects."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _is_box(box: object) -> bool:
 
 @DATASETS.register_module()
 class LocalisationDataset(AudioVisualDataset):
-    """Pictures or videos, their sound, and the boxes that annotators drew around what sounds.
+    """Dataset of frames or videos, their audio, and boxes around the sounding objects.
 
     A sample holds ``filename``, the video or the sound; ``picture`` where it is a still one, for
     :class:`StillClip`; ``boxes``, for each annotator a list of x1, y1, x2, y2 as fractions of the

@@ -1,4 +1,4 @@
-"""Test pipelines of one modality, taken out of those of both."""
+"""Test pipelines of one modality, taken from those of both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BOTH = ("OpenAudioVisual", "SampleClips", "DecodeAudioVisual", "PackAudioVisual
 
 
 def is_for(step: str, modalities: Collection[str]) -> bool:
-    """Whether a step of a pipeline has work to do.
+    """Whether a transform is needed for some modalities.
 
     Args:
         step (str): Name of the transform.
@@ -26,7 +26,7 @@ def is_for(step: str, modalities: Collection[str]) -> bool:
 
 
 def pipeline_for(pipeline: Sequence[Mapping], modalities: Collection[str]) -> list[dict]:
-    """What is left of a pipeline of this project where not both modalities are wanted.
+    """Keep the transforms of a pipeline that one modality needs.
 
     Args:
         pipeline (Sequence[Mapping]): Configs of the transforms, ``OpenAudioVisual`` and so on.

@@ -1,4 +1,4 @@
-"""Gallery and queries of a retrieval test as one data set."""
+"""Gallery and queries of a retrieval test as one dataset."""
 
 from mmaction.registry import DATASETS
 from mmengine.dataset import ConcatDataset
@@ -6,7 +6,7 @@ from mmengine.dataset import ConcatDataset
 
 @DATASETS.register_module()
 class RetrievalDataset(ConcatDataset):
-    """The gallery's samples, then the queries, so that one run gives the features of both.
+    """Dataset of the gallery's samples followed by the queries'.
 
     Each sample says in its meta information which it is (``in_gallery``), and its ``sample_idx``
     is its row in both together. For :class:`cmac_mm.evaluation.ClassRetrieval`.
@@ -20,7 +20,7 @@ class RetrievalDataset(ConcatDataset):
         super().__init__([DATASETS.build(gallery), DATASETS.build(query)])
 
     def __getitem__(self, index: int) -> dict:
-        """A sample as its own data set gives it, and what it is."""
+        """Load a sample from its own dataset, marked as gallery or query."""
         sample = super().__getitem__(index)
         in_gallery = index < len(self.datasets[0])
         sample["data_samples"].set_metainfo(dict(sample_idx=index, in_gallery=in_gallery))

@@ -1,4 +1,4 @@
-"""Whose a work directory is: its lock, the run's identity, and the files of other runs."""
+"""Owner of a work directory: its lock, and the identity of its run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OTHERS = ("clustering/round_*.npz",)
 
 
 class RunOwner:
-    """Gives a work directory to one run, and one process, at a time.
+    """Owner of a work directory: one run, and one process at a time.
 
     A run that begins where files of another one are is refused, so that nothing of either can be
     taken for the other's, overwritten or removed.
@@ -56,7 +56,7 @@ class RunOwner:
         return Run.read(self.work_dir) or Run.new()
 
     def resume(self, checkpoint: Mapping[str, Any], runner: Runner) -> None:
-        """Go on with the run that a checkpoint is of.
+        """Take over the run of a checkpoint.
 
         Raises:
             ValueError: If that run is finished, or the folder holds checkpoints of another one, or
@@ -74,7 +74,7 @@ class RunOwner:
         _report_changes(meta.get("cfg"), runner)
 
     def settle(self) -> None:
-        """Write down whose the folder is, before training.
+        """Write the run's identity, before training.
 
         Raises:
             ValueError: If there was nothing to resume from, but checkpoints are in the folder.
@@ -85,7 +85,7 @@ class RunOwner:
         on_main_rank(self.run.write, self.work_dir)
 
     def add(self, name: str) -> None:
-        """Note a checkpoint that the run has written."""
+        """Record a checkpoint that the run has written."""
         self._own.add(name)
 
     def owns(self, name: str) -> bool:
@@ -93,7 +93,7 @@ class RunOwner:
         return name in self._own
 
     def leave(self) -> None:
-        """Give the folder up."""
+        """Unlock the folder."""
         unlock_work_dir(self.work_dir)
 
     def _refuse_files(self) -> None:

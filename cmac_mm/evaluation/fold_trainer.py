@@ -1,4 +1,4 @@
-"""Trainings of the sound benchmarks, several at a time, each kept on disk when it is done."""
+"""Trainings of the sound benchmarks, several at a time, each kept on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Classifier = LinearClassifier | SVMClassifier
 
 
 class FoldTrainer:
-    """Trains on parts of the recordings and scores all others.
+    """Trainer of classifiers on folds of the recordings, with scores of the other folds.
 
     Args:
         features (np.ndarray): Features of each recording's clips, float32 (R, N, D).
@@ -68,7 +68,7 @@ class FoldTrainer:
             self.store.mkdir(parents=True, exist_ok=True)
 
     def run(self, tasks: list[tuple[np.ndarray, int]]) -> dict[tuple[bytes, int], np.ndarray]:
-        """Train, where that has not been done.
+        """Train what is not on disk yet, and read all scores.
 
         Args:
             tasks (list[tuple[np.ndarray, int]]): Masks of the recordings to train on, bool (R,),

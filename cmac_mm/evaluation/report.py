@@ -1,4 +1,4 @@
-"""One table of what checkpoints are worth, beside what the papers report."""
+"""Table of results beside the papers' figures."""
 
 import csv
 import os
@@ -31,7 +31,7 @@ _HEADLINES = (
 
 
 class PaperResult(NamedTuple):
-    """One figure of a paper, not measured here.
+    """Figure of a paper, not measured here.
 
     Attributes:
         benchmark (str): As :func:`save_result` has it.
@@ -56,7 +56,7 @@ class PaperResult(NamedTuple):
 
 @cache
 def paper_results() -> tuple[PaperResult, ...]:
-    """Read the papers' figures, from `paper_results.csv` beside this file."""
+    """Read the papers' figures from `paper_results.csv`."""
     with Path(__file__).with_name("paper_results.csv").open(encoding="utf-8", newline="") as file:
         return tuple(
             PaperResult(
@@ -71,7 +71,7 @@ def paper_results() -> tuple[PaperResult, ...]:
 
 
 class RowKey(NamedTuple):
-    """What may be compared: one figure of one benchmark under one protocol."""
+    """Key of a row: metric, benchmark and protocol, which make figures comparable."""
 
     benchmark: str
     protocol: str
@@ -79,13 +79,13 @@ class RowKey(NamedTuple):
 
     @property
     def is_headline(self) -> bool:
-        """Whether this is the figure that the benchmark is known by."""
+        """Whether this is the main figure of the benchmark."""
         return self.metric in _HEADLINES
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A checkpoint's figure.
+    """Figure of a checkpoint: mean, deviation and number of runs.
 
     Attributes:
         percent (float): Mean over splits, then over seeds, in percent.
@@ -100,7 +100,7 @@ class Cell:
     coverage: str
 
     def __str__(self) -> str:
-        """The figure as the table prints it."""
+        """Format the figure as the table prints it."""
         text = f"{self.percent:.1f}"
         if self.spread is not None:
             text += f" ± {self.spread:.1f}, {self.num_seeds} seeds"
@@ -109,7 +109,7 @@ class Cell:
 
 @dataclass
 class Report:
-    """A table of results.
+    """Table of results.
 
     Attributes:
         checkpoints (dict[str, str]): Columns: name, and path of the checkpoint or checkpoints; for
@@ -284,7 +284,7 @@ def _in_order(rows: Sequence[RowKey], published: Sequence[RowKey]) -> list[RowKe
 
 
 def format_markdown(report: Report) -> str:
-    """Write a report as Markdown.
+    """Format a report as Markdown.
 
     Args:
         report (Report): The report.

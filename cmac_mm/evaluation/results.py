@@ -1,4 +1,4 @@
-"""One small file for each evaluation of a checkpoint, for people and for the report."""
+"""Result files of evaluations."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ def save_result(
     metrics: Mapping[str, float],
     **details: object,
 ) -> dict:
-    """Write what an evaluation found as JSON, under a temporary name first.
+    """Write the result of an evaluation as JSON, under a temporary name first.
 
     Args:
         path (str | Path): File to write, ``*.json``; its folder is made if need be.
@@ -42,7 +42,7 @@ def save_result(
 
 
 def load_results(folder: str | Path) -> list[dict]:
-    """Read all results in a folder and below, oldest first.
+    """Read all results in a folder and its sub-folders, oldest first.
 
     Args:
         folder (str | Path): Where the ``*.json`` files are. Other JSON files there are passed over,

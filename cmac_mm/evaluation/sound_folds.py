@@ -1,4 +1,4 @@
-"""Sound classification on frozen features, fold by fold, as the papers' benchmarks want it."""
+"""Sound classification on frozen features, fold by fold."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _INNER_FOLDS = 5
 
 @dataclass
 class FoldResult:
-    """What a classifier did on one test fold.
+    """Result of a classifier on one test fold.
 
     Attributes:
         fold (int): Number of the list that was tested.
@@ -47,7 +47,7 @@ class FoldResult:
 
 @dataclass
 class FoldsResult:
-    """What a classifier did on all test folds.
+    """Results of a classifier on all test folds.
 
     Attributes:
         metrics (dict[str, float]): ``top1``, ``top5`` (with more than five classes) and
@@ -77,7 +77,7 @@ def classify_folds(
     store: str | Path | None = None,
     track: Callable[[Iterable, int], Iterable] | None = None,
 ) -> FoldsResult:
-    """Train on all folds but one, test on that one, for each fold.
+    """Train on all folds but one and test on that one, for each fold.
 
     The classifier learns single clips; a recording's scores are the mean of its clips' scores.
     Features are standardised by the training clips' statistics. With more than one candidate in

@@ -1,4 +1,4 @@
-"""Features of a data set, computed once and kept on disk."""
+"""Cache of a dataset's features on disk."""
 
 import hashlib
 import io
@@ -70,7 +70,7 @@ def cached_features(
     by_content: bool = False,
     dataset: Dataset | None = None,
 ) -> dict[str, Tensor]:
-    """Features of a whole data set, in its order, each sample once; from disk where they are there.
+    """Extract features of a whole dataset, in its order, or read them from the cache.
 
     What is computed is written in parts of some hundred samples, so that a run that was killed
     goes on where it was. Each rank computes its share and gets the whole result; the folder must
@@ -136,7 +136,7 @@ def feature_key(
     key: Mapping[str, Any],
     fields: Sequence[str] = FEATURE_FIELDS,
 ) -> dict[str, Any]:
-    """What features depend on, in a form that JSON can hold; see :func:`cached_features`.
+    """Describe what features depend on, as JSON can hold it; see :func:`cached_features`.
 
     Args:
         model (BaseModel): The model with its weights.
@@ -165,7 +165,7 @@ def feature_key(
 
 
 def weights_digest(model: nn.Module) -> str:
-    """SHA-256 of the names and values of a model's weights and buffers, in hexadecimal.
+    """Compute SHA-256 of the names and values of a model's weights and buffers.
 
     Args:
         model (nn.Module): The model.
@@ -193,7 +193,7 @@ def _list_files(dataset: object) -> Iterator[tuple[str, dict | None]]:
 
 
 def named_files(config: object, without: Collection[str] = ()) -> dict[str, str]:
-    """Files that a config names, such as the statistics of a front end, and their digests.
+    """Find files that a config names, such as statistics of spectrograms, with their digests.
 
     Args:
         config (object): Mappings, lists and plain values.
@@ -276,7 +276,7 @@ def _compute(
 
 
 def progress_bar(shown: bool) -> Progress:
-    """A bar with the time left, on rank 0.
+    """Make a progress bar with the time left, on rank 0.
 
     Args:
         shown (bool): Whether to show it at all.

@@ -1,4 +1,4 @@
-"""Clip features in the files that temporal localisers read."""
+"""Files of clip features for temporal localisers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..utils import read_array, write_bytes
 def rescale_features(
     features: np.ndarray, times: np.ndarray, duration: float, num_rows: int = 100
 ) -> np.ndarray:
-    """Bring a video's features to a fixed number of rows, each standing for its part of the length.
+    """Rescale a video's features to a fixed number of rows over its length.
 
     Row ``i`` is the mean over the part from ``i`` to ``i + 1`` of ``num_rows`` equal parts of the
     video, of the features interpolated linearly between the clips' centres (before the first and
@@ -45,7 +45,7 @@ def rescale_features(
 
 
 def write_csv(path: str | Path, rows: np.ndarray) -> None:
-    """Write features as text: a line of column names, then a line a row.
+    """Write features as CSV: a line of column names, then a line a row.
 
     Args:
         path (str | Path): The file.
@@ -60,7 +60,7 @@ def write_csv(path: str | Path, rows: np.ndarray) -> None:
 def features_by_frame(
     features: np.ndarray, times: np.ndarray, fps: float, num_frames: int
 ) -> np.ndarray:
-    """The feature of the nearest clip for every frame of a video.
+    """Take the feature of the nearest clip for every frame of a video.
 
     Args:
         features (np.ndarray): (T, C).
@@ -76,7 +76,7 @@ def features_by_frame(
 
 
 def thumos_part(name: str) -> str:
-    """Part of THUMOS14 that a video belongs to, as G-TAD tells it from the name.
+    """Read the part of THUMOS14 from a video's name, as G-TAD does.
 
     Args:
         name (str): Name of the video without suffix, ``video_validation_0000051``.

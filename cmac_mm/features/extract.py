@@ -1,4 +1,4 @@
-"""Run a trained model over a data set and keep what it says of each sample."""
+"""Extraction of features over a dataset."""
 
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -20,7 +20,7 @@ FEATURE_FIELDS = ("visual_feature", "audio_feature", "visual_embedding", "audio_
 def feature_records(
     data_samples: Sequence[BaseDataElement], fields: Sequence[str] = FEATURE_FIELDS
 ) -> list[dict[str, Tensor | int]]:
-    """Take the wanted fields out of a batch of predictions, on the CPU.
+    """Take the wanted fields from a batch of predictions, to the CPU.
 
     Args:
         data_samples (Sequence[BaseDataElement]): What ``model.test_step(batch)`` returned.
@@ -50,7 +50,7 @@ def feature_records(
 
 
 def stack_records(records: Sequence[dict[str, Tensor | int]]) -> dict[str, Tensor]:
-    """Stack the records of all samples, in data set order, each sample once.
+    """Stack the records of all samples, in dataset order, each sample once.
 
     Args:
         records (Sequence[dict]): As :func:`feature_records` makes them, in any order. A
@@ -91,7 +91,7 @@ def _stack(key: str, values: list[Tensor | int]) -> Tensor:
 
 @contextmanager
 def eval_mode(model: BaseModel) -> Iterator[None]:
-    """Put a model into eval mode for a block; each of its modules is as it was afterwards.
+    """Put a model into eval mode for a block, and restore the mode of each module.
 
     Args:
         model (BaseModel): The model.
@@ -108,7 +108,7 @@ def eval_mode(model: BaseModel) -> Iterator[None]:
 def extract_features(
     model: BaseModel, dataloader: Collection[dict], progress: bool = True
 ) -> dict[str, Tensor]:
-    """Features of a whole data set, in its order, each sample once.
+    """Extract features of a whole dataset, in its order, each sample once.
 
     On several ranks every rank runs its part of the data and all of them get the whole result.
 
@@ -143,7 +143,7 @@ def extract_features(
 
 
 def need_any_field(model: BaseModel, found: Collection[str], fields: Sequence[str]) -> None:
-    """Refuse a model that gives no features.
+    """Raise an error for a model that gives no features.
 
     Args:
         model (BaseModel): The model, for the error.
@@ -161,7 +161,7 @@ def need_any_field(model: BaseModel, found: Collection[str], fields: Sequence[st
 
 
 def calibrate_batch_norm(model: BaseModel, batches: Sequence[dict]) -> None:
-    """Set the running statistics of batch norm to those of some data, the weights left as they are.
+    """Set the running statistics of batch norm to those of some data.
 
     A network that was never trained has means 0 and variances 1 there, whatever its activations
     are. Calibrated, it serves as the baseline of a trained one on equal terms; its scores go up or

@@ -1,4 +1,4 @@
-"""Features of a whole training list in files that need not fit into memory."""
+"""Features of a whole training list in memory-mapped files."""
 
 import json
 import os
@@ -36,7 +36,7 @@ _FLUSH_SECONDS = 1.0
 
 
 class FeatureFiles(NamedTuple):
-    """Features of all rows of a list.
+    """Features of all rows of a list, memory-mapped.
 
     Args:
         features (dict[str, np.ndarray]): For each field `(N, D)` float32, memory-mapped; zeros
@@ -49,7 +49,7 @@ class FeatureFiles(NamedTuple):
 
 
 class ListLoader:
-    """Loads any rows of a list, for features: each with the same random draws at every time.
+    """Loader of any rows of a list, with the same augmentations each time.
 
     Args:
         dataset (Mapping[str, Any]): Config of an :class:`AudioVisualDataset` in test mode.
@@ -65,11 +65,11 @@ class ListLoader:
         self.num_workers = num_workers
 
     def __len__(self) -> int:
-        """Rows of the list."""
+        """Number of rows of the list."""
         return len(self.dataset)
 
     def load(self, rows: np.ndarray) -> DataLoader:
-        """Batches of rows.
+        """Yield batches of rows.
 
         Args:
             rows (np.ndarray): Row numbers, as many a batch as ``batch_size``.
@@ -127,7 +127,7 @@ def extract_to_files(
     fields: Mapping[str, int],
     key: Mapping[str, Any],
 ) -> FeatureFiles:
-    """Features of all rows of a list, in files ``<field>.npy`` in the order of the list.
+    """Extract features of all rows of a list to files ``<field>.npy``.
 
     Each rank computes a share and writes it into the files, in a folder that all ranks see. A run
     that was killed goes on where it was: which rows are done is in ``status.npy``, and what the

@@ -1,4 +1,4 @@
-"""What tells that a media file is no longer the one whose features are on disk."""
+"""Stamps that tell when a media file was replaced."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNKNOWN = 0
 
 
 def file_names(dataset: Dataset) -> list[str]:
-    """The media files of a data set, row by row.
+    """List the media files of a dataset, row by row.
 
     Args:
         dataset (Dataset): The data set; its ``get_data_info(row)`` has ``filename``.
@@ -37,7 +37,7 @@ def file_names(dataset: Dataset) -> list[str]:
 
 
 def media_stamps(names: Sequence[str], by_content: bool = False) -> np.ndarray:
-    """A number for each file that changes when the file is replaced.
+    """Compute a number for each file that changes when the file is replaced.
 
     It is made of size and time of change, which are asked for in many threads; or of the content.
     Files behind addresses (``s3://...``) are not looked at: their number is 0. So is that of a file
@@ -74,7 +74,7 @@ def _stamp(name: str, by_content: bool) -> int:
 
 
 def file_digest(name: str | Path) -> bytes:
-    """SHA-256 of a file's content.
+    """Compute SHA-256 of a file's content.
 
     Args:
         name (str | Path): The file.

@@ -1,4 +1,4 @@
-"""Files of many videos in a folder, and what they were made from: an interrupted run goes on."""
+"""Folder of result files of many videos, in which an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .media_stamps import media_stamps
 
 
 class ResultFolder:
-    """Names of the files of videos, and which of them are complete.
+    """Folder of the result files of videos, with the list of those that are complete.
 
     ``done.jsonl`` in the folder has a line for each video whose files are complete: where it came
     from, what was asked for, and which files were written.
@@ -86,7 +86,7 @@ class ResultFolder:
         )
 
     def add(self, source: str, asked: Collection[str], files: Collection[Path]) -> None:
-        """Note that a video's files are complete.
+        """Record that a video's files are complete.
 
         Args:
             source (str): The video.

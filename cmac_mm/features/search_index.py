@@ -1,4 +1,4 @@
-"""Vectors of clips on disk, to be searched."""
+"""Search index: vectors of clips on disk."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ASKED_AT_A_TIME = 500  # SQLite takes 999 values in old versions
 
 @dataclass(frozen=True)
 class Hit:
-    """A file that was found.
+    """File found by a search.
 
     Attributes:
         path (str): The file.
@@ -50,7 +50,7 @@ class Hit:
 
 
 class SearchIndex:
-    """Vectors of the clips of files, of one or both modalities, and an exact search among them.
+    """Index of the clips of files, in one or both modalities, with exact search.
 
     A folder with ``index.sqlite``, which says what is there and which model made it, and a faiss
     file a modality (a flat index of inner products of vectors of length 1). What is added or
@@ -115,7 +115,7 @@ class SearchIndex:
         return dict(self._rows.execute("SELECT key, value FROM about"))
 
     def check(self, made_by: Mapping[str, str]) -> None:
-        """Refuse another model than the one whose vectors are here.
+        """Raise an error for another model than that of the index.
 
         Args:
             made_by (Mapping[str, str]): Of the model.
@@ -146,7 +146,7 @@ class SearchIndex:
             raise ValueError(f"{path}: damaged, or no faiss index ({error})") from error
 
     def close(self) -> None:
-        """Leave what was not saved, and let others write. May be called more than once."""
+        """Discard unsaved changes and unlock the index. May be called more than once."""
         self._rows.close()
         unlock_work_dir(self.folder)
 
@@ -162,16 +162,16 @@ class SearchIndex:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """What there are vectors of."""
+        """Modalities of the vectors."""
         return tuple(name for name, index in self._vectors.items() if index.ntotal)
 
     def stamps(self) -> dict[str, int]:
-        """The number that tells a file's version, of each file."""
+        """Stamp of each file's version."""
         rows = self._rows.execute("SELECT path, stamp FROM files")
         return {os.fsdecode(path): stamp for path, stamp in rows}
 
     def problems(self) -> dict[str, str]:
-        """Why files have no clips here, by file."""
+        """Reasons why files have no clips in the index, by file."""
         rows = self._rows.execute("SELECT path, problem FROM files WHERE problem != ''")
         return {os.fsdecode(path): problem for path, problem in rows}
 
@@ -183,7 +183,7 @@ class SearchIndex:
         vectors: Mapping[str, np.ndarray],
         problem: str = "",
     ) -> None:
-        """Add a file that is not there.
+        """Add a new file.
 
         Args:
             path (str): The file.
@@ -239,7 +239,7 @@ class SearchIndex:
                 index.remove_ids(ids)
 
     def save(self) -> None:
-        """Write what has changed.
+        """Write the changes.
 
         Raises:
             RuntimeError: If there is no room; the index on disk stays as it was.
@@ -261,7 +261,7 @@ class SearchIndex:
     def search(
         self, modality: str, vector: np.ndarray, count: int = 10, without: Collection[str] = ()
     ) -> list[Hit]:
-        """Find the files with the clips that are most similar to a vector.
+        """Find the files with the clips most similar to a vector.
 
         Args:
             modality (str): Of the clips, ``'visual'`` or ``'audio'``.

@@ -1,4 +1,4 @@
-"""Clip features over a video's length, as temporal localisers want them."""
+"""Clip features along a video, for temporal localisers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def clip_starts(total: float, duration: float, stride: float) -> np.ndarray:
-    """Where sliding clips begin: at 0 and every stride, as long as a clip fits.
+    """Compute the starts of sliding clips: 0 and every stride, as long as a clip fits.
 
     A video that is shorter than a clip has one, which begins at 0; what it lacks is the last
     picture, held, and silence.
@@ -48,7 +48,7 @@ def clip_starts(total: float, duration: float, stride: float) -> np.ndarray:
 
 @dataclass
 class ClipBatch:
-    """Some clips of a video, one after the other, or why there are none.
+    """Consecutive clips of a video, or the reason why there are none.
 
     Attributes:
         video (int): Number of the video.
@@ -71,7 +71,7 @@ class ClipBatch:
 
 
 class ClipStream(IterableDataset):
-    """Sliding clips of videos, a few of one video at a time, so that any length can be read.
+    """Sliding clips of videos, a few at a time, for videos of any length.
 
     The clips are those of a test pipeline of this project (``OpenAudioVisual``, ``SampleClips``,
     ``DecodeAudioVisual``, ...), but for the places where they begin: see :func:`clip_starts`.
@@ -211,7 +211,7 @@ class ClipStream(IterableDataset):
 
 @dataclass
 class ClipFeatures:
-    """The features of one video.
+    """Features of one video.
 
     Attributes:
         video (int): Its number.
@@ -236,7 +236,7 @@ def stream_features(
     num_workers: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[ClipFeatures]:
-    """Features of all videos of a stream, in the order in which they end.
+    """Yield the features of all videos of a stream, in the order in which they end.
 
     Args:
         encode (Callable): Makes of the inputs of B clips what is kept of them, by name, (B, ...)
@@ -299,7 +299,7 @@ def encode_clips(
 def build_encoder(
     cfg: Config, checkpoint: str | Path, modality: str, prefix: str | None = None
 ) -> BaseModel:
-    """One encoder of a config, with the weights of a checkpoint.
+    """Build one encoder of a config with the weights of a checkpoint.
 
     Args:
         cfg (Config): A pretraining config, whose model has ``visual_backbone`` and
@@ -321,7 +321,7 @@ def build_encoder(
 
 
 def find_test_pipeline(cfg: Config) -> list[dict]:
-    """The transforms of a config's test data, through wrappers (of retrieval: the queries').
+    """Find the test pipeline of a config, through wrappers (of retrieval: the queries').
 
     Args:
         cfg (Config): The config.

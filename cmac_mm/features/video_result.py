@@ -1,4 +1,4 @@
-"""What a model says of a video, clip by clip, and its files."""
+"""Result of a model on a video, clip by clip."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..utils import read_arrays, write_bytes, write_text
 
 @dataclass
 class VideoResult:
-    """What a model says of a video.
+    """Result of a model on a video: fields with a row a clip.
 
     Fields have one row a clip. A model gives some of these, by name:
 
@@ -62,7 +62,7 @@ class VideoResult:
     problem: str = ""
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """A field.
+        """Get a field.
 
         Raises:
             KeyError: If there is none of this name; tells which there are, and what is wrong with
@@ -75,7 +75,7 @@ class VideoResult:
         return self.fields[name]
 
     def whole(self, name: str) -> np.ndarray:
-        """A field of the video as a whole: the mean over its clips.
+        """Average a field over the clips of the video.
 
         Args:
             name (str): The field; embeddings are scaled to length 1 again.
@@ -89,7 +89,7 @@ class VideoResult:
         return mean.astype(np.float32)
 
     def best_classes(self, count: int = 5) -> list[tuple[str, float]]:
-        """The classes with the highest scores, and these, best first.
+        """Get the classes with the highest scores, and these, best first.
 
         Args:
             count (int): How many. Defaults to 5.
@@ -99,7 +99,7 @@ class VideoResult:
         return [(self.classes[i] if self.classes else str(i), float(scores[i])) for i in order]
 
     def about(self) -> dict:
-        """All but the fields and their times, as JSON can hold it."""
+        """Describe the result without its fields, as JSON can hold it."""
         return dict(
             source=self.source,
             model=self.model,

@@ -35,7 +35,7 @@ def mine_positives(
     rows: slice | Tensor | None = None,
     left_out: Tensor | None = None,
 ) -> Tensor:
-    """Find the videos that agree best with each one, Eq. 6 and 7 of AVID+CMA (Morgado et al. 2021).
+    """Mine the positives of each video by cross-modal agreement (AVID, eq. 6 and 7).
 
     rho_ij = min(v_i . v_j, a_i . a_j) of all j but i itself, in double precision, rounded to
     float32; of equal ones the lower row comes first. The result is exact: the products of whole
@@ -92,7 +92,7 @@ def mine_positives(
 def mine_positives_on_all_ranks(
     visual_bank: Tensor, audio_bank: Tensor, **kwargs: object
 ) -> Tensor:
-    """:func:`mine_positives`, of which every rank does a share and gets the whole.
+    """Run :func:`mine_positives` on all ranks, each for a share of the rows.
 
     Args:
         visual_bank (Tensor): Unit rows `(N, D)`, the same on all ranks.

@@ -1,4 +1,4 @@
-"""Nearest centroids, exact."""
+"""Assignment of rows to their nearest centroids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PAIRS = 128  # rows and centroids whose differences are taken at a time
 
 
 def nearest_centroids(features: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest centroid of each row and its distance.
+    """Find the nearest centroid of each row, and its distance.
 
     The centroid is the one that double precision finds, of equally near ones the first: products of
     matrices in float32 decide only where their rounding cannot matter. So what is found for a row

@@ -1,4 +1,4 @@
-"""One clustering of all samples, over all ranks."""
+"""K-means clustering of all samples, over all ranks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROUNDS = 20  # of splitting; each can double the number of clusters that are no
 
 @dataclass
 class Clustering:
-    """What :func:`cluster` found.
+    """Result of :func:`cluster`: labels, distances and centroids.
 
     Args:
         labels (np.ndarray): Cluster of each row of the source `(N,)`, int32.
@@ -59,7 +59,7 @@ def cluster(
     backend: str = "auto",
     chunk_size: int = 16384,
 ) -> Clustering:
-    """K-means of features, the clustering step of XDC (Alwassel et al. 2020, section 3).
+    """Cluster features by k-means, as in XDC (Alwassel et al. 2020, section 3).
 
     To be called on all ranks. The main one fits PCA-whitening and k-means on all rows, or on a
     sample that is drawn with the seed; each rank then assigns its share of all rows to the nearest

@@ -1,4 +1,4 @@
-"""Features on disk, seen as the rows that are clustered."""
+"""Features on disk as rows to be clustered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""K-means by a library."""
+"""K-means by faiss or scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def resolve_backend(backend: str) -> str:
-    """The library to use.
+    """Choose the library of k-means.
 
     Args:
         backend (str): ``'faiss'``, ``'sklearn'``, or ``'auto'``: faiss where it is installed.

@@ -11,7 +11,7 @@ _SMALLEST = 1e-9  # variance of a direction, of that of the first one, below whi
 
 @dataclass(frozen=True)
 class Whitening:
-    """Projects features on their principal components, scaled to variance 1, then to length 1.
+    """Projection on principal components, scaled to variance 1, then to length 1.
 
     Args:
         mean (np.ndarray): `(D,)`, float64.
@@ -22,7 +22,7 @@ class Whitening:
     matrix: np.ndarray
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Whiten features `(n, D)`; `(n, d)`, float32."""
+        """Whiten features `(n, D)` to `(n, d)`, float32."""
         # Double precision: what the size of a block changes is lost in rounding to float32.
         whitened = (features - self.mean) @ self.matrix
         length = np.sqrt(np.einsum("nd,nd->n", whitened, whitened))

@@ -1,4 +1,4 @@
-"""Base of the models made of encoders: clips in, data samples out."""
+"""Base class of models with encoders."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _NUM_AXES = {"visual": 5, "audio": 4}
 
 
 class EncoderModel(BaseModel):
-    """A model of one or two encoders.
+    """Model with one or two encoders.
 
     Subclasses set ``modalities`` and implement ``extract`` and ``predict``, and ``loss`` if they
     are trained. :meth:`forward` wants the inputs of all modalities; ``predict``, where it is called
@@ -101,7 +101,7 @@ class EncoderModel(BaseModel):
 
 
 def average_clips(vectors: Tensor, num_clips: int, normalize: bool = False) -> Tensor:
-    """Mean over the clips of each video, in float32.
+    """Average vectors over the clips of each video, in float32.
 
     Args:
         vectors (Tensor): `(B * num_clips, C)`.

@@ -1,4 +1,4 @@
-"""A single encoder that gives features."""
+"""Feature extractor: a frozen encoder with pooling."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _POOLINGS = ("avg", "max", "max2", "none")
 
 
 def pool_feature_map(feature_map: Tensor, pooling: str) -> Tensor:
-    """Turn a feature map into one vector a clip.
+    """Pool a feature map to one vector a clip.
 
     Args:
         feature_map (Tensor): Picture `(B, C, T, H, W)` or sound `(B, C, F, T)`.
@@ -48,7 +48,7 @@ def pool_feature_map(feature_map: Tensor, pooling: str) -> Tensor:
 
 
 def extractor_config(cfg: Config, modality: str, pooling: str | None = None) -> dict:
-    """Config of the :class:`FeatureExtractor` of one encoder of a config.
+    """Make the config of a :class:`FeatureExtractor` from one encoder of a config.
 
     Args:
         cfg (Config): Its model has ``visual_backbone``, ``audio_backbone`` or both, or is a
@@ -84,7 +84,7 @@ def extractor_config(cfg: Config, modality: str, pooling: str | None = None) -> 
 
 @MODELS.register_module()
 class FeatureExtractor(EncoderModel):
-    """One encoder that gives features of videos or recordings; it is not trained.
+    """Frozen encoder that extracts features of videos or recordings.
 
     Args:
         backbone (dict): Any backbone, see :func:`run_encoder`.
@@ -141,7 +141,7 @@ class FeatureExtractor(EncoderModel):
         load_weights(self.backbone, checkpoint, prefix)
 
     def extract(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Features in float32.
+        """Extract features in float32.
 
         Args:
             inputs (dict[str, Tensor]): See :meth:`forward`.
@@ -160,5 +160,5 @@ class FeatureExtractor(EncoderModel):
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
     ) -> list[ActionDataSample]:
-        """The data samples with ``visual_feature`` or ``audio_feature``, see :meth:`extract`."""
+        """Set ``visual_feature`` or ``audio_feature`` in the data samples, see :meth:`extract`."""
         return add_fields(data_samples, {f"{self.modality}_feature": self.extract(inputs)})

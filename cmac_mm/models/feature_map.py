@@ -1,4 +1,4 @@
-"""What an encoder must return, and how the last feature map is taken from it."""
+"""Last feature map of any backbone, and checks of what it returns."""
 
 from itertools import pairwise
 

@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 class SafeConv3d(nn.Conv3d):
-    """`torch.nn.Conv3d` that stays right in bfloat16 on a CPU.
+    """`torch.nn.Conv3d` with correct gradients in bfloat16 on a CPU.
 
     On CPUs (torch 2.11, AVX512-BF16) the weight gradient of a bfloat16 ``Conv3d`` is wrong or NaN
     when the input has more than one frame but fewer than the kernel covers. The last stage of
@@ -42,12 +42,12 @@ class SafeConv3d(nn.Conv3d):
 
 
 def global_average_pool(feature_map: Tensor) -> Tensor:
-    """Mean over all positions: `(B, C, ...)` to `(B, C)`."""
+    """Average over all positions: `(B, C, ...)` to `(B, C)`."""
     return feature_map.flatten(2).mean(dim=2)
 
 
 def run_checkpointed(module: nn.Module, x: Tensor) -> Tensor:
-    """Apply a module without keeping what is inside for the backward pass, which runs it again.
+    """Run a module with gradient checkpointing.
 
     Batch norm statistics are updated in the first run only: twice would be another momentum.
 

@@ -1,4 +1,4 @@
-"""Starting an encoder from a checkpoint, through MMEngine's `init_cfg`."""
+"""Initialisation of an encoder from a checkpoint, by MMEngine's `init_cfg`."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..utils import load_weights
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedEncoder:
-    """Load a module's weights from a checkpoint; unlike MMEngine's ``Pretrained`` strictly.
+    """Initialiser that loads a module's weights from a checkpoint; every weight must match.
 
     Every weight and buffer of the module must be in the file, with its shape, and nothing of the
     file may be left over under the prefix. Used as

@@ -1,4 +1,4 @@
-"""Where one modality resembles the other, for two encoders with projection heads."""
+"""Maps of similarity to the other modality, for encoders with projection heads."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ def similarity_maps(
     projections: Mapping[str, nn.Module],
     embeddings: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Similarity of each position of a feature map to the other modality's embedding.
+    """Compute the similarity of each position of a feature map to the other modality's embedding.
 
     The projection head, made for pooled features, is applied at each position by itself; the cosine
     with the embedding is mapped to (1 + cos) / 2, as in CMAC's guided attention. Batch norm in a

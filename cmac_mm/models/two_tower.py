@@ -1,4 +1,4 @@
-"""A pair of released encoders, with their projection heads."""
+"""Pair of released encoders with projection heads."""
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from .similarity import similarity_maps
 
 @MODELS.register_module()
 class TwoTowerModel(EncoderModel):
-    """A video and an audio encoder with a projection head each; it is not trained.
+    """Frozen video and audio encoder, with a projection head each.
 
     For weights of other projects: their embeddings, which are compared across modalities, and
     where in the picture and in the spectrogram one resembles the other.
@@ -57,7 +57,7 @@ class TwoTowerModel(EncoderModel):
                 self.projections[name] = ProjectionHead(**projection)
 
     def extract(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Feature maps ``visual_map`` `(B, C, T, H, W)` and ``audio_map`` `(B, C, F, T)`."""
+        """Compute maps: ``visual_map`` `(B, C, T, H, W)` and ``audio_map`` `(B, C, F, T)`."""
         clips, _ = self.split_clips(inputs)
         return {
             f"{name}_map": run_encoder(getattr(self, f"{name}_backbone"), x)
@@ -65,7 +65,7 @@ class TwoTowerModel(EncoderModel):
         }
 
     def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L2-normalised embeddings `(B, D)` of feature maps; none without heads."""
+        """Compute L2-normalised embeddings `(B, D)` of feature maps; empty without heads."""
         return {
             name: F.normalize(projection(pool_feature_map(maps[name], self.pooling)).float(), dim=1)
             for name, projection in self.projections.items()
@@ -76,7 +76,7 @@ class TwoTowerModel(EncoderModel):
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
     ) -> list[ActionDataSample]:
-        """Features, and with heads embeddings and maps of similarity.
+        """Compute features, and with heads embeddings and maps of similarity.
 
         Returns:
             list[ActionDataSample]: The data samples with, for each modality: ``visual_feature``

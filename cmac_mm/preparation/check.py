@@ -1,4 +1,4 @@
-"""Looks whether a file can be trained on: opens it, and decodes picture and sound."""
+"""Check of one media file: opens it, and decodes video and audio."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_LEVEL = -120.0
 
 @dataclass(frozen=True)
 class Criteria:
-    """What a good file is.
+    """Criteria of a good file.
 
     Args:
         need (str): ``'both'``, ``'picture'`` or ``'sound'``: what has to be there and to be
@@ -59,7 +59,7 @@ class Criteria:
 
 @dataclass
 class Report:
-    """What was found in a file: a row of the table.
+    """Report on a file: a row of the table.
 
     Args:
         file (str): The file as the list names it.

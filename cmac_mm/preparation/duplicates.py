@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 def find_equal_files(
     paths: Sequence[Path], workers: int | None = None, timeout: float = 600.0
 ) -> list[list[Path]]:
-    """Groups of files with the same content.
+    """Find groups of files with the same content.
 
     Only files of equal size are read. A path that occurs twice counts once, a link to a file as a
     file of its own; empty and missing files are left out.

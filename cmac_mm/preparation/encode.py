@@ -1,4 +1,4 @@
-"""Re-encodes one video so that clips of it load fast."""
+"""Re-encoding of one video for fast loading."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AAC_FRAME = 1024
 
 @dataclass(frozen=True)
 class EncodeSettings:
-    """How prepared videos are encoded.
+    """Settings of prepared videos.
 
     Args:
         short_side (int): Shorter side in pixels, even; smaller pictures are not enlarged. Defaults
@@ -57,7 +57,7 @@ class EncodeSettings:
 
     @property
     def rate(self) -> Fraction:
-        """Frames per second as a fraction; 29.97 is 30000/1001."""
+        """Frame rate as a fraction; 29.97 is 30000/1001."""
         return Fraction(self.fps).limit_denominator(1001)
 
     @property
@@ -78,7 +78,7 @@ class EncodeSettings:
 
 
 def encode_video(source: Path, target: Path, settings: EncodeSettings) -> bool:
-    """Write a video anew as mp4: H.264 of constant frame rate, and AAC, 24 kHz mono.
+    """Re-encode a video as mp4: H.264 of constant frame rate, and AAC, 24 kHz mono.
 
     Frame ``k`` is the picture that the source shows at ``k / fps`` seconds, upright and with square
     pixels, and the sound starts with the first picture and ends with the last, silent where the
@@ -120,7 +120,7 @@ def encode_video(source: Path, target: Path, settings: EncodeSettings) -> bool:
 
 
 def has_sound(path: Path) -> bool:
-    """Whether a video has a sound track.
+    """Whether a video has an audio stream.
 
     Raises:
         MediaError: The file has no usable picture, or does not open.
@@ -133,7 +133,7 @@ def has_sound(path: Path) -> bool:
 
 
 def frame_times(duration: float, settings: EncodeSettings) -> list[float]:
-    """Times in seconds of the frames that a prepared video has, for a source of this length."""
+    """Compute the times in seconds of a prepared video's frames, from the source's length."""
     count = max(1, round(duration * settings.rate))
     # The last one at most at the end, beyond which the reader has no picture.
     return [min(float(k / settings.rate), duration) for k in range(count)]

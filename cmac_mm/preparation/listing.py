@@ -1,4 +1,4 @@
-"""The files to work on: those of an annotation list or of a folder."""
+"""Files of a list or of a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .annotations.lists import check_name
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a list.
+    """Line of a list.
 
     Args:
         name (str): The file as the list names it.
@@ -26,12 +26,12 @@ class Entry:
     line: str
 
     def renamed(self, name: str) -> str:
-        """The line with another name of the file."""
+        """Make the line with another file name."""
         return self.line.replace(self.name, name, 1)
 
 
 def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
-    """The files of a list as :class:`AudioVisualDataset` reads it, or all media files of a folder.
+    """Read the files of a list, or find all media files of a folder.
 
     Files of a folder are found by their suffixes, at any depth, also through links to folders, in
     alphabetical order. Their lines
@@ -76,5 +76,5 @@ def read_entries(source: Path, prefix: Path | None = None) -> list[Entry]:
 
 
 def write_lines(path: Path, lines: list[str]) -> None:
-    """Write a text file that is there only once it is complete; its folder is made."""
+    """Write a text file under a temporary name, then rename it; make its folder."""
     write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,4 +1,4 @@
-"""Re-encodes a whole data set for training, in parallel and resumable."""
+"""Re-encoding of a dataset, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERSION = 2
 
 @dataclass
 class PrepareSummary:
-    """What became of the videos of a list.
+    """Summary of prepared videos.
 
     Args:
         counts (Counter): Videos by what happened to them: ``'prepared'``, ``'there already'``,

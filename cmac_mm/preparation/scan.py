@@ -1,4 +1,4 @@
-"""Checks all files of a data set, in parallel and resumable."""
+"""Check of all files of a dataset, in parallel and resumable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .listing import Entry, read_entries, write_lines
 
 @dataclass
 class ScanSummary:
-    """What a scan found.
+    """Summary of a scan.
 
     Args:
         reports (list[Report]): One a line of the list, in its order.

@@ -1,4 +1,4 @@
-"""Mean and spread of the spectrograms of a training set."""
+"""Mean and deviation of a training set's spectrograms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEPT = ("OpenAudioVisual", "SampleClips", "DecodeAudioVisual", "VolumeJitter", 
 
 @dataclass
 class StatisticsSummary:
-    """What was measured.
+    """Summary of the measured statistics.
 
     Args:
         num_clips (int): Clips that were heard.

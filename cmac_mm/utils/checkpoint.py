@@ -1,4 +1,4 @@
-"""Reading checkpoint files: their check sums first, and without running code from them."""
+"""Checkpoint files: check sums, and weights-only loading."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def load_checkpoint(path: str | Path, map_location: str = "cpu") -> dict[str, An
 def read_checkpoint(
     file: str | Path | BinaryIO, map_location: Any = None, *, source: str | Path
 ) -> dict[str, Any]:
-    """Read what `torch.save` has written: the one place where checkpoints are unpickled.
+    """Read a file of `torch.save`, weights-only: the only place that unpickles checkpoints.
 
     Files of the format safetensors are read too: as ``state_dict``, and ``meta`` from what the file
     says of itself.
@@ -105,7 +105,7 @@ def read_checkpoint(
 
 
 def checkpoint_meta(path: str | Path) -> dict[str, Any]:
-    """What a run's checkpoint says of itself, without reading or checking all of the file.
+    """Read the ``meta`` of a run's checkpoint, without its tensors.
 
     Args:
         path (str | Path): The file.
@@ -250,7 +250,7 @@ def _read_safetensors(
 
 
 def write_checkpoint(path: str | Path, weights: Mapping[str, Tensor], meta: Mapping) -> None:
-    """Write weights and what is said of them.
+    """Write weights and their description.
 
     Args:
         path (str | Path): File to write: ``*.safetensors`` in that format, else as `torch.save`

@@ -1,4 +1,4 @@
-"""What a resumed run's config says otherwise than the one that its checkpoint was made with."""
+"""Changes of a resumed run's config since its checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never finds half of one, and a full disk names the file."""
+"""Atomic writing of files, with errors that name the file when the disk is full."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def part_of(path: Path) -> Path:
-    """The name that a file has while it is being written.
+    """Name of a file while it is written.
 
     Args:
         path (Path): The file.
@@ -27,7 +27,7 @@ def part_of(path: Path) -> Path:
 
 @contextmanager
 def naming_full_disk(path: str | Path, size: int | None = None) -> Iterator[None]:
-    """Let a full disk, which the system reports without a name, end in an error that has one.
+    """Name the file in the error of a full disk.
 
     Args:
         path (str | Path): What is written inside the block.
@@ -49,7 +49,7 @@ def naming_full_disk(path: str | Path, size: int | None = None) -> Iterator[None
 
 @contextmanager
 def replacing(path: str | Path, size: int | None = None) -> Iterator[Path]:
-    """Have a file written under a temporary name beside it, then rename it.
+    """Write a file under a temporary name beside it, then rename it, as a context.
 
     Args:
         path (str | Path): The file; its folder is made if need be.
@@ -90,12 +90,12 @@ def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """Like :func:`write_bytes`, for text in UTF-8."""
+    """Write a text file in UTF-8 under a temporary name, then rename it."""
     write_bytes(path, content.encode())
 
 
 def write_npy(path: str | Path, array: np.ndarray) -> None:
-    """Like :func:`write_bytes`, for an array, as NumPy writes it.
+    """Write an array as NumPy's file under a temporary name, then rename it.
 
     Args:
         path (str | Path): The file.
@@ -107,7 +107,7 @@ def write_npy(path: str | Path, array: np.ndarray) -> None:
 
 
 def write_at(file: int, content: bytes | memoryview, offset: int) -> None:
-    """Write all of something at a place of a file; the system may write a part at a time.
+    """Write all bytes at a position of a file.
 
     Args:
         file (int): File descriptor.
@@ -121,7 +121,7 @@ def write_at(file: int, content: bytes | memoryview, offset: int) -> None:
 
 
 def append_line(path: str | Path, line: str) -> None:
-    """Add a line to a text file; there is no half line left if there is no room for it.
+    """Append a line to a text file, whole or not at all.
 
     Args:
         path (str | Path): The file; its folder is made if need be.
@@ -137,7 +137,7 @@ def append_line(path: str | Path, line: str) -> None:
 
 
 def append(file: int, content: bytes) -> None:
-    """Add to the end of a file; what was written of it is taken back if it is not all.
+    """Append to a file, whole or not at all.
 
     Args:
         file (int): File descriptor.
@@ -154,14 +154,14 @@ def append(file: int, content: bytes) -> None:
 
 
 def remove_stale(folder: str | Path, pattern: str) -> None:
-    """Remove what a killed process has left of files that match the pattern."""
+    """Remove unfinished files of a killed process that match a pattern."""
     for path in Path(folder).glob(part_of(Path(pattern)).name):
         path.unlink(missing_ok=True)
 
 
 @register_backend("atomic")
 class AtomicBackend(LocalBackend):
-    """MMEngine's backend for local files, writing through :func:`write_bytes`."""
+    """MMEngine's backend for local files, with atomic writing."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write a file."""

@@ -1,4 +1,4 @@
-"""One writer a work directory, and one a file."""
+"""Locks of work directories and files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _held: dict[tuple[int, Path], int] = {}
 
 
 def lock_work_dir(work_dir: str | Path) -> None:
-    """Keep other processes from writing into a work directory until this one ends.
+    """Lock a work directory until this process ends.
 
     The file ``run.lock`` says who writes there. It is locked in the kernel, so that whoever dies,
     by ``kill -9`` too, holds it no longer. Of POSIX's kind: children, such as loading processes
@@ -61,7 +61,7 @@ def lock_work_dir(work_dir: str | Path) -> None:
 
 
 def unlock_work_dir(work_dir: str | Path) -> None:
-    """Let others write; nothing is done where this process has no lock."""
+    """Unlock a work directory; does nothing without a lock of this process."""
     path = Path(work_dir).resolve() / NAME
     file = _held.pop((os.getpid(), path), None)
     if file is not None:
@@ -71,7 +71,7 @@ def unlock_work_dir(work_dir: str | Path) -> None:
 
 @contextmanager
 def only_one(path: Path, doing: str = "fetches") -> Iterator[None]:
-    """Let one process at a time work on a file.
+    """Lock a file for one process at a time.
 
     Args:
         path (Path): The file, whose folder exists.
@@ -108,7 +108,7 @@ def _take(file: int, path: Path) -> None:
 
 
 def may_be_alive(holder: dict[str, Any]) -> bool:
-    """Whether the process that wrote a lock file may still run.
+    """Whether the process of a lock file may still run.
 
     Args:
         holder (dict[str, Any]): What the file holds.

@@ -1,4 +1,4 @@
-"""What to say of a misspelt option in a config."""
+"""Messages about misspelt options of a config."""
 
 import difflib
 import inspect
@@ -11,7 +11,7 @@ _NONE_AT_ALL = re.compile(r"\w+\(\) takes no arguments")
 
 
 def explain_wrong_option(error: TypeError, registry: Registry, cfg: dict) -> str | None:
-    """Name a class's options where a config has one that it lacks.
+    """List a class's options where a config has an unknown one.
 
     Args:
         error (TypeError): What building the class raised.

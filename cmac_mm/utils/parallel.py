@@ -1,4 +1,4 @@
-"""One function over many items in several processes, of which some may hang or die."""
+"""Parallel calls in processes that may hang or die."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Failure:
-    """What happened to an item that gave no result.
+    """Reason why an item has no result.
 
     Args:
         kind (str): ``'failed'``: the function raised an exception; ``'crashed'``: its process

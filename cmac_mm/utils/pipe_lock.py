@@ -1,4 +1,4 @@
-"""A lock for several processes that leaves nothing behind."""
+"""Lock for several processes that leaves no files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerContext
 
 
 class PipeLock:
-    """A lock that may be taken again by the thread that has it: whoever holds the byte of a pipe.
+    """Reentrant lock for several processes, held by the byte of a pipe.
 
     `multiprocessing.RLock` is a semaphore with a name, which stays in `/dev/shm` for ever when the
     whole process group is killed.
@@ -55,7 +55,7 @@ class PipeLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back, once for each time that it was taken."""
+        """Release the lock, once for each time that it was acquired."""
         self._count -= 1
         if self._count == 0:
             self._owner = None
@@ -69,7 +69,7 @@ class PipeLock:
 
 
 class PipeLockContext(ForkServerContext):
-    """Starts processes from a fork server, with locks that are a :class:`PipeLock`."""
+    """Context that starts processes from a fork server, with :class:`PipeLock`."""
 
     def RLock(self) -> PipeLock:
         """Make a lock."""

@@ -1,4 +1,4 @@
-"""Random draws that depend on nothing but a seed, and leave no trace."""
+"""Seeding of random generators."""
 
 import random
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def seed_all(seed: int) -> None:
 
 @contextmanager
 def fixed_random_state(seed: int) -> Iterator[None]:
-    """Seed Python's, numpy's and torch's random generators for a block, and restore them after it.
+    """Seed all random generators for a block, and restore them after it.
 
     On a GPU that is in use its generator, too; no other GPU is touched.
 

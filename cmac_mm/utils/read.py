@@ -1,4 +1,4 @@
-"""Reading files that users write or copy, with messages that name the file."""
+"""Reading of users' files, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ARRAY_ERRORS = (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error)
 
 
 def decode_text(content: bytes, name: str | Path) -> str:
-    """Text in UTF-8, with or without a byte order mark.
+    """Decode text in UTF-8, with or without a byte order mark.
 
     Args:
         content (bytes): What the file holds.
@@ -37,7 +37,7 @@ def decode_text(content: bytes, name: str | Path) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines of a text with the line ends of any system, without them.
+    """Split a text into lines, with the line ends of any system.
 
     ``str.splitlines`` also splits at characters that a file name may hold, such as U+2028.
 
@@ -49,7 +49,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Lines of a text file in UTF-8, with or without a byte order mark.
+    """Read the lines of a text file in UTF-8, with or without a byte order mark.
 
     Args:
         path (str | Path): The file.
@@ -62,7 +62,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def read_classes(path: str | Path) -> list[str]:
-    """Names of classes, one a line, in the order of the labels.
+    """Read names of classes, one a line, in the order of the labels.
 
     Args:
         path (str | Path): The file; empty lines at its end do not count.
@@ -82,7 +82,7 @@ def read_classes(path: str | Path) -> list[str]:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Args:
         path (str | Path): The file.
@@ -98,7 +98,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_array(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
-    """An array as ``numpy.save`` writes it.
+    """Read an array of ``numpy.save``.
 
     Args:
         path (str | Path): The file, ``*.npy``.
@@ -116,7 +116,7 @@ def read_array(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """All arrays of an archive as ``numpy.savez`` writes it, by name.
+    """Read all arrays of a ``numpy.savez`` archive, by name.
 
     Args:
         path (str | Path): The file, ``*.npz``.

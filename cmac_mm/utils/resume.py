@@ -1,4 +1,4 @@
-"""Finding the checkpoint to go on from, and whose run it is."""
+"""Checkpoints to resume from, and the identity of their run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Run:
-    """What tells a run from others: in its checkpoints (``meta.run``) and in ``run.json``.
+    """Identity of a run: in its checkpoints (``meta.run``) and in ``run.json``.
 
     Args:
         id (str): Twelve hexadecimal digits, drawn when it began.
@@ -35,18 +35,18 @@ class Run:
 
     @classmethod
     def new(cls) -> Run:
-        """A run that begins now."""
+        """Make the identity of a new run."""
         return cls(uuid.uuid4().hex[:12], time.strftime("%Y-%m-%d %H:%M:%S"))
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> Run | None:
-        """The run that a checkpoint's ``meta`` names; None if it was written without."""
+        """Read the run from a checkpoint's ``meta``; None if it has none."""
         run = meta.get("run")
         return cls(str(run["id"]), str(run["started"])) if run else None
 
     @classmethod
     def read(cls, work_dir: Path) -> Run | None:
-        """The run that ``run.json`` names; None if there is none."""
+        """Read the run from ``run.json``; None if there is none."""
         path = work_dir / RUN_FILE
         return cls.of({"run": read_json(path)}) if path.is_file() else None
 
@@ -55,7 +55,7 @@ class Run:
         write_text(work_dir / RUN_FILE, json.dumps(self.as_dict(), indent=2) + "\n")
 
     def as_dict(self) -> dict[str, str]:
-        """For ``meta.run``."""
+        """Convert to a dictionary for ``meta.run``."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -63,7 +63,7 @@ class Run:
 
 
 def latest_checkpoint(work_dir: str | Path) -> str | None:
-    """The newest complete checkpoint in a work directory, by the steps it has behind it.
+    """Find the complete checkpoint with the most steps in a work directory.
 
     Looks at ``epoch_*.pth`` and ``iter_*.pth`` themselves, not at the note ``last_checkpoint``,
     which a kill can leave empty or ahead of the file. A file that is damaged, or refused as
@@ -98,7 +98,7 @@ def _latest(folder: Path) -> str | None:
 
 
 def read_meta(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint says of itself, without its tensors.
+    """Read the ``meta`` of a checkpoint, without its tensors.
 
     Args:
         path (Path): The file.

@@ -1,4 +1,4 @@
-"""Set-up of the processes that train and test."""
+"""Set-up of training and test processes."""
 
 import ctypes
 import gc
@@ -70,7 +70,7 @@ def _wrap_on_cpu(strategy: ConfigDict) -> None:
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
-    """Have the kernel send this process a signal when the one that started it ends.
+    """Let the kernel send this process a signal when its parent ends.
 
     Linux only; elsewhere nothing is done.
 
@@ -82,7 +82,7 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
 
 
 def shut_down() -> None:
-    """End the processes of a run together; to be called when the runner is out of use.
+    """End distributed training; call it when the runner is no longer used.
 
     mmengine leaves its process group to the interpreter's end. With gloo a rank can crash there
     while another one still writes its checkpoint, and torchrun then kills that one.

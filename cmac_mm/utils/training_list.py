@@ -1,4 +1,4 @@
-"""Which list of training videos a checkpoint belongs to."""
+"""Check of the list of training videos that a checkpoint belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENCODERS_ALONE = (
 def refuse_other_list(
     what: str, stored: tuple[int, bytes], own: tuple[int, bytes], advice: str = _ENCODERS_ALONE
 ) -> None:
-    """Refuse what a checkpoint holds for the videos of another list, or of one in another order.
+    """Raise an error for buffers of another list, or of a list in another order.
 
     Args:
         what (str): What belongs to the list, in the plural, such as 'memory banks'.

@@ -1,4 +1,4 @@
-"""Looking at a tensor on the device only when it has changed."""
+"""Values of a tensor on the device, read only after a change."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Watch:
-    """What a function says of a tensor, asked again only after the tensor was written to.
+    """Function of a tensor, evaluated again only after the tensor was written to.
 
     Reading a value from a GPU makes the program wait for it; a training step should not.
 
@@ -22,7 +22,7 @@ class Watch:
         self._answer: Any = None
 
     def __call__(self, tensor: Tensor) -> Any:
-        """The answer for the tensor as it is now."""
+        """Get the value for the tensor as it is now."""
         if tensor is not self._tensor or tensor._version != self._version:
             self._tensor, self._version = tensor, tensor._version
             self._answer = self._look(tensor)

@@ -1,4 +1,4 @@
-"""Putting the weights of a checkpoint into a module that they must fit."""
+"""Loading of weights that must fit a module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+|(?<=\.)_orig_mod\.")
 
 
 def list_mismatches(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
-    """Compare the weights of a file with those that are needed, by name and shape.
+    """List the mismatches between weights of a file and of a module, by name and shape.
 
     Args:
         found (Mapping[str, Tensor]): What the file holds.
@@ -44,7 +44,7 @@ def list_mismatches(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -
 
 
 def plain_key(key: str) -> str:
-    """A weight's name without what DistributedDataParallel and torch.compile add to it.
+    """Remove the prefixes of DistributedDataParallel and torch.compile from a name.
 
     Args:
         key (str): For example ``'module._orig_mod.backbone.conv1.weight'``.
@@ -58,7 +58,7 @@ def plain_key(key: str) -> str:
 def weights_of(
     checkpoint: Any, source: str | Path, keys: tuple[str, ...] = ("state_dict",)
 ) -> dict[str, Tensor]:
-    """The weights in a checkpoint, by their plain names.
+    """Get the weights of a checkpoint by their plain names.
 
     Args:
         checkpoint (Any): What a file holds: a state dict, by itself or inside a dict.
@@ -90,7 +90,7 @@ def weights_of(
 
 
 def refuse_non_finite(weights: Mapping[str, Tensor], source: str | Path) -> None:
-    """Refuse weights that are infinite or not a number.
+    """Raise an error for weights that are infinite or not a number.
 
     Args:
         weights (Mapping[str, Tensor]): The weights.
@@ -136,7 +136,7 @@ def load_weights(module: nn.Module, path: str | Path, prefix: str = "") -> None:
 def put_weights(
     module: nn.Module, weights: Mapping[str, Tensor], source: str | Path, prefix: str = ""
 ) -> None:
-    """Like :func:`load_weights`, of weights that have been read.
+    """Load weights that were read already, see :func:`load_weights`.
 
     Args:
         module (nn.Module): What to load into.
@@ -169,7 +169,7 @@ def put_weights(
 
 
 def fit_weights(module: nn.Module, checkpoint: Any, source: str | Path) -> dict[str, Tensor]:
-    """Weights of a checkpoint by a module's names for them, where a part may be loaded.
+    """Match weights of a checkpoint to a module's names, where a part may be loaded.
 
     Another head, or more or fewer layers than in the file are in order; weights of another kind of
     model, of which next to none would be loaded, are not.

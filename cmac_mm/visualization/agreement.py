@@ -1,4 +1,4 @@
-"""A sheet of pictures: videos, their mined positives, and what their sound ruled out."""
+"""Pictures of mined positives and rejected negatives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _CELL = 1.75  # inches
 
 @dataclass
 class AgreementCell:
-    """A video beside a reference.
+    """Video beside a reference.
 
     Attributes:
         frame (np.ndarray): Picture, (H, W, 3) uint8.
@@ -36,7 +36,7 @@ class AgreementCell:
 
 @dataclass
 class AgreementRow:
-    """A reference, its positives and its rejected negatives.
+    """Reference, its positives and its rejected negatives.
 
     Attributes:
         frame (np.ndarray): Picture of the reference, (H, W, 3) uint8.

@@ -1,4 +1,4 @@
-"""Attention maps laid over pictures."""
+"""Attention maps drawn over pictures."""
 
 import matplotlib
 import numpy as np
@@ -39,7 +39,7 @@ def _check_map(attention: Tensor) -> None:
 def overlay_attention(
     frame: np.ndarray, attention: Tensor, colormap: str = "inferno", strength: float = 0.85
 ) -> np.ndarray:
-    """Lay an attention map over a picture: hot where it is large, the dimmed picture elsewhere.
+    """Draw an attention map over a dimmed picture.
 
     The map is stretched to its own range, so that a weak one is seen as well; a constant map shows
     no heat. Its values are not comparable between two pictures.
@@ -68,7 +68,7 @@ def overlay_attention(
 def lay_heat(
     frame: np.ndarray, heat: np.ndarray, colormap: str = "inferno", strength: float = 0.85
 ) -> np.ndarray:
-    """Lay heat over a dimmed picture.
+    """Draw heat over a dimmed picture.
 
     Args:
         frame (np.ndarray): Picture, (H, W, 3) uint8.

@@ -1,4 +1,4 @@
-"""Attention of all clips of a video as one map that changes smoothly with time."""
+"""Attention of all clips of a video, interpolated over time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONSTANT = 1e-6
 
 
 class AttentionTrack:
-    """Attention over a video's time.
+    """Attention over the time of a video.
 
     A clip's maps lie evenly over its span. At any time the track is their mean, weighted by how
     near they are in time, so that it has no steps, also from clip to clip. Heat is 0 at a
@@ -57,7 +57,7 @@ class AttentionTrack:
         self._reach = _REACH * float(gaps.max(initial=1e-3))
 
     def at(self, time: float) -> np.ndarray:
-        """Attention at a time, (H', W') or (F',).
+        """Interpolate attention at a time, (H', W') or (F',).
 
         Args:
             time (float): Seconds; before the first map and after the last it is held.
@@ -69,7 +69,7 @@ class AttentionTrack:
         return np.tensordot(weights / weights.sum(), self.maps[first:last], axes=1)
 
     def heat(self, attention: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Heat from 0 to 1, smooth in space.
+        """Compute heat from 0 to 1, smooth in space.
 
         Args:
             attention (np.ndarray): A map, (H', W').

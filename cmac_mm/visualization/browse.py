@@ -1,4 +1,4 @@
-"""What the network gets to see and hear: frames beside their spectrogram, and small videos."""
+"""Pictures of the network's input: frames beside their spectrogram."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def look(
     training: bool = False,
     classes: Sequence[str] | None = None,
 ) -> list[SeenClip]:
-    """Take a sample through the pipeline and the device side, step by step.
+    """Run a sample through the pipeline and the data preprocessor, step by step.
 
     What the data preprocessor does to the pictures (colour jitter) is seen; its normalisation is
     undone, as pictures must be shown in colours.

@@ -1,4 +1,4 @@
-"""Clips on HTML pages that need no network: pictures, spectrogram and playable sound."""
+"""Clips on HTML pages: pictures, spectrogram and playable audio, without a network."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Place = tuple[str, float | None]
 
 @dataclass
 class ClipMedia:
-    """What a page shows of a file: at most 4 s of it.
+    """Pictures, spectrogram and audio of a file, of 4 s at most.
 
     Attributes:
         start (float): Where they begin, seconds.
@@ -74,7 +74,7 @@ class ClipMedia:
 
     @property
     def readable(self) -> bool:
-        """Whether there is a picture or a sound."""
+        """Whether there is video or audio."""
         return bool(self.frames or self.sound)
 
 
@@ -195,7 +195,7 @@ def _read_place(place: Place, backend_args: dict | None) -> ClipMedia:
 
 
 def page_head(title: str) -> list[str]:
-    """The beginning of a page that loads nothing, and is not allowed to."""
+    """Make the head of a page that may load nothing."""
     return [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
@@ -209,7 +209,7 @@ def page_head(title: str) -> list[str]:
 def clip_figure(
     filename: str, media: ClipMedia, note: str, heading: str | None = None, open_sound: bool = True
 ) -> str:
-    """One clip.
+    """Format one clip.
 
     Args:
         filename (str): Its file.

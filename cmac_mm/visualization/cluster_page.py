@@ -15,7 +15,7 @@ from .clip_media import ClipMedia, clip_figure, page_head
 
 @dataclass
 class PageClip:
-    """A clip of a cluster.
+    """Clip of a cluster.
 
     Attributes:
         filename (str): Its file.
@@ -30,7 +30,7 @@ class PageClip:
 
 @dataclass
 class PageCluster:
-    """A cluster of a source.
+    """Cluster of a source.
 
     Attributes:
         number (int): Its number.
@@ -49,7 +49,7 @@ class PageCluster:
 
 
 def nearest_rows(labels: np.ndarray, distances: np.ndarray, cluster: int, count: int) -> np.ndarray:
-    """Rows of a cluster that are nearest to its centroid; of equal ones the first in the list.
+    """Find the rows of a cluster nearest to its centroid.
 
     Args:
         labels (np.ndarray): Cluster of each row, (N,).
@@ -65,7 +65,7 @@ def nearest_rows(labels: np.ndarray, distances: np.ndarray, cluster: int, count:
 
 
 def choose_clusters(num_clusters: int, count: int) -> list[int]:
-    """Places in the ranking to show: all, or the top and the bottom where there are more.
+    """Choose the clusters to show: all, or the best and the last ones.
 
     Args:
         num_clusters (int): Clusters in the ranking.

@@ -1,4 +1,4 @@
-"""Single pictures out of files."""
+"""Single frames of files."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from mmaction.registry import TRANSFORMS
 
 
 def middle_frame(filename: str | Path, short_side: int = 144) -> np.ndarray:
-    """The picture in the middle of a video.
+    """Read the frame in the middle of a video.
 
     Args:
         filename (str | Path): Path of the file.

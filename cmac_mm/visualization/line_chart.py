@@ -1,4 +1,4 @@
-"""Figures over a setting as a picture."""
+"""Line charts of figures over a setting."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ Curve = Mapping[float, float]
 
 
 def draw_curves(curves: Mapping[str, Curve], label: str, path: str | Path) -> None:
-    """Draw one panel a figure, each with an axis of its own: they differ less over the setting.
+    """Draw one panel a figure, each with its own axis.
 
     Args:
         curves (Mapping[str, Curve]): By name, percent over the setting's value.

@@ -1,4 +1,4 @@
-"""A sheet of pictures: videos and their nearest neighbours in feature space."""
+"""Pictures of videos and their nearest neighbours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _CELL = 1.7  # inches
 
 @dataclass
 class NeighbourRow:
-    """A query and what it found.
+    """Query and its nearest neighbours.
 
     Attributes:
         frame (np.ndarray): Picture of the query, (H, W, 3) uint8.

@@ -1,4 +1,4 @@
-"""A video with heat over its moving picture, its sound, and the spectrogram with a cursor below."""
+"""Overlay videos: attention over the frames, spectrogram with a cursor, and audio."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def overlay_video(
     note: str = "",
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write a video with attention over the moving picture, as an MP4 with sound.
+    """Write an MP4 with attention over the frames, the spectrogram, and audio.
 
     The picture keeps size, frames and their times; what lies outside of the network's view is
     darker. Below runs the spectrogram, ten seconds at a time, with attention over it, a cursor and

@@ -1,4 +1,4 @@
-"""A picture of a test video and of what a recogniser says of it."""
+"""Pictures of test videos with predicted classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _CELL = 1.5  # inches
 def draw_prediction(
     figure: Figure, frames: np.ndarray, title: str, guesses: Sequence[str], right: bool | None
 ) -> None:
-    """Draw frames of a clip in a row, and the guesses below.
+    """Draw frames of a clip in a row, and the predictions below.
 
     Args:
         figure (Figure): Where; its size is set.

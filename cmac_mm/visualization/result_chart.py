@@ -1,4 +1,4 @@
-"""A report as a picture."""
+"""Chart of a report."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a search has found, as one HTML page that needs no network."""
+"""HTML page of search results, without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_search_page(
     hits: Sequence[Hit],
     note: str = "",
 ) -> None:
-    """Write the page: the query, and what was found with pictures, spectrogram and playable sound.
+    """Write the page: query and results, with pictures, spectrogram and playable audio.
 
     Args:
         path (str | Path): The HTML file.

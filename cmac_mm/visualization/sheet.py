@@ -1,4 +1,4 @@
-"""A sheet of pictures: what the network looks at and listens to, one row a video."""
+"""Pictures of attention in frames and spectrograms, one row a video."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ _TICKS_HZ = (100, 200, 500, 1000, 2000, 5000, 10000)
 
 @dataclass
 class SheetRow:
-    """One row of the sheet.
+    """Row of the picture.
 
     Attributes:
         title (str): Text at the left, e.g. the kind of the sounding object.
@@ -64,7 +64,7 @@ def sheet_row(
     boxes: Tensor | None = None,
     band_hz: Sequence[float] | None = None,
 ) -> SheetRow:
-    """Take the first clip's middle out of what the network saw and said of a video.
+    """Take the middle of a video's first clip, with its attention, as a row.
 
     Args:
         inputs (Mapping[str, Tensor]): What the network got: ``imgs`` (C, T, H, W) or
@@ -137,7 +137,7 @@ def attention_sheet(
 def sheet_image(
     rows: Sequence[SheetRow], mel_frequencies: Tensor, duration: float | None = None
 ) -> np.ndarray:
-    """What :func:`attention_sheet` draws, as a picture (H, W, 3) uint8.
+    """Draw the picture of :func:`attention_sheet` as an array (H, W, 3), uint8.
 
     Args:
         rows (Sequence[SheetRow]): The rows, top to bottom.

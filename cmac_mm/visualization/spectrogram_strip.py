@@ -1,4 +1,4 @@
-"""The spectrogram of some seconds of a file, with axes in seconds and Hz, and heat over it."""
+"""Spectrogram of some seconds of a file, with axes in seconds and Hz, and attention."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHORTEST = 0.1  # seconds; a spectrogram of less cannot be drawn
 
 @dataclass
 class SoundSpan:
-    """Some seconds of sound as the network hears them.
+    """Spectrogram of some seconds of audio, as the network gets it.
 
     Attributes:
         start (float): Seconds.
@@ -39,7 +39,7 @@ class SoundSpan:
 
 
 def read_span(media: MediaFile, spectrogram: BaseTransform, start: float, end: float) -> SoundSpan:
-    """Read some seconds of sound.
+    """Read some seconds of audio.
 
     Args:
         media (MediaFile): The open file.
@@ -58,7 +58,7 @@ def read_span(media: MediaFile, spectrogram: BaseTransform, start: float, end: f
 
 
 def row_centres(spectrogram: BaseTransform) -> Tensor:
-    """Frequency of each row of a spectrogram, Hz, lowest first.
+    """Compute the frequency of each row of a spectrogram in Hz, lowest first.
 
     Args:
         spectrogram (BaseTransform): One of this project's.

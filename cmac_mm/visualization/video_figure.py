@@ -1,4 +1,4 @@
-"""A picture of a video: where its sound points, and which sounds its pictures point at."""
+"""Picture of a video with its attention in frames and spectrogram."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HEIGHT = 1.3  # inches of a picture
 
 
 def find_tracks(result: VideoResult) -> dict[tuple[str, str], AttentionTrack]:
-    """Attention of a video by kind and modality, as far as the model gave it.
+    """Find the attention of a video by kind and modality.
 
     Raises:
         ValueError: If it gave none.
@@ -133,7 +133,7 @@ def _read(media: MediaFile, times: list[float]) -> np.ndarray:
 def frame_heat(
     track: AttentionTrack, time: float, size: tuple[int, int], region: tuple[float, ...]
 ) -> np.ndarray:
-    """Heat of each pixel of a frame; 0 outside of what the network sees.
+    """Compute the heat of each pixel of a frame; 0 outside of what the network sees.
 
     Args:
         track (AttentionTrack): Attention of pictures.
@@ -148,7 +148,7 @@ def frame_heat(
 
 
 def region_box(size: tuple[int, int], region: tuple[float, ...]) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a region in pixels."""
+    """Compute left, top, right and bottom of a region in pixels."""
     x, y, w, h = region
     height, width = size
     left, top = round(x * width), round(y * height)

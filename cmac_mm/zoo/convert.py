@@ -1,4 +1,4 @@
-"""From the checkpoints of other projects to the layout of ours."""
+"""Conversion of other projects' checkpoints."""
 
 import io
 import re

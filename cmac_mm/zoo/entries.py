@@ -1,4 +1,4 @@
-"""The released encoders by name."""
+"""Entries of released encoders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FOLDER = Path(__file__).parent
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A released encoder.
+    """Entry of a released encoder.
 
     Attributes:
         name (str): What :func:`list_models` calls it.
@@ -49,7 +49,7 @@ class Entry:
     published: dict[str, float] = field(default_factory=dict)
 
     def fetch(self) -> Path:
-        """The file on this machine, downloaded if need be.
+        """Get the path of the file, downloading it if needed.
 
         Raises:
             RuntimeError: If it cannot be fetched or is another file than expected.
@@ -61,13 +61,13 @@ class Entry:
 
 @cache
 def read_entries() -> dict[str, Entry]:
-    """All entries by name, from ``models.yml``."""
+    """Read all entries by name, from ``models.yml``."""
     content = yaml.safe_load((_FOLDER / "models.yml").read_text(encoding="utf-8"))
     return {name: Entry(name=name, **fields) for name, fields in content.items()}
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the released encoders.
+    """List the names of the released encoders.
 
     Example:
         >>> from cmac_mm.apis import list_models
@@ -84,7 +84,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def find_entry(name: str) -> Entry:
-    """The entry of a name.
+    """Find the entry of a name.
 
     Raises:
         ValueError: If there is none; says which names are near.

@@ -1,4 +1,4 @@
-"""Files of the network: fetched once, resumed where they broke off, and checked."""
+"""Downloads: once, resumed where they broke off, and checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BLOCK = 1 << 18
 
 
 def download(url: str, sha256: str | None = None, folder: str | Path | None = None) -> Path:
-    """Fetch a file, unless it is there, and check it.
+    """Download a file unless it exists, and check it.
 
     What breaks off is taken up where it ended, at once and by a later call. Of several processes
     one fetches and the others wait. The SHA-256 is compared with ``sha256``, with the one that
@@ -79,7 +79,7 @@ def download(url: str, sha256: str | None = None, folder: str | Path | None = No
 
 
 def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """Compute the SHA-256 of a file, in hexadecimal digits."""
     with Path(path).open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

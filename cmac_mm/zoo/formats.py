@@ -1,4 +1,4 @@
-"""What the checkpoints of other projects look like.
+"""Layouts of other projects' checkpoints.
 
 The weights are theirs; their code is not: which key means what is in the tables below.
 """
@@ -37,7 +37,7 @@ HARMLESS_CLASSES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """The layout of a project's checkpoints.
+    """Layout of a project's checkpoints.
 
     Attributes:
         config (str): Config of a model of ours that takes the weights, and of the clips that it
@@ -120,7 +120,7 @@ FORMATS = {
 
 
 def recognise(weights: Mapping[str, Tensor], path: str | Path) -> str:
-    """Whose layout a file has, by its keys and shapes.
+    """Recognise the layout of a file by its keys and shapes.
 
     Args:
         weights (Mapping[str, Tensor]): The weights, without 'module.' in front.

@@ -1,4 +1,4 @@
-"""What a model's encoders take: clips of which size and rate, through which front end."""
+"""Inputs of encoders: clips, frame rates and spectrograms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..models.feature_extractor import extractor_config
 
 @dataclass(frozen=True, kw_only=True)
 class VisualInput:
-    """What a video encoder is, and the clips that it was trained on.
+    """Video encoder, and the clips that it was trained on.
 
     Attributes:
         backbone (dict): Its config.
@@ -37,7 +37,7 @@ class VisualInput:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioInput:
-    """What an audio encoder is, and the sound that it was trained on.
+    """Audio encoder, and the waveforms that it was trained on.
 
     Attributes:
         backbone (dict): Its config.
@@ -59,7 +59,7 @@ class AudioInput:
 
 
 def describe_inputs(cfg: Config) -> dict[str, VisualInput | AudioInput]:
-    """What the encoders of a config take, read from its model and its test pipeline.
+    """Describe the inputs of a config's encoders, from its model and its test pipeline.
 
     Args:
         cfg (Config): Of a model with ``visual_backbone`` or ``audio_backbone`` or both, or a
@@ -99,7 +99,7 @@ def describe_inputs(cfg: Config) -> dict[str, VisualInput | AudioInput]:
 
 
 def one_encoder(cfg: Config, modality: str) -> Config:
-    """A config of one encoder of a config, as a :class:`FeatureExtractor`, and its pipeline.
+    """Make a config of one encoder, as a :class:`FeatureExtractor`, and its pipeline.
 
     Args:
         cfg (Config): See :func:`describe_inputs`.
@@ -122,14 +122,14 @@ def _backbone(model: Mapping, modality: str) -> dict | None:
 
 
 def flat_pipeline(pipeline: Sequence[Mapping]) -> Iterator[Mapping]:
-    """All transforms, those inside of others too."""
+    """List all transforms of a pipeline, with those inside of others."""
     for step in pipeline:
         yield step
         yield from flat_pipeline(step.get("transforms") or ())
 
 
 def plain(value: object) -> object:
-    """A config, or a part of one, in plain dicts and lists."""
+    """Convert a config, or a part of one, to plain dictionaries and lists."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}
     return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value

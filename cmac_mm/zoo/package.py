@@ -1,4 +1,4 @@
-"""A checkpoint of a run as a file that is given to others, with a card that says what it is."""
+"""Packaging of a run's checkpoint for others, with a model card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def package_model(
     results: Sequence[Mapping[str, Any]] = (),
     max_bytes: int = 3_000_000,
 ) -> Path:
-    """Write the weights of a run's checkpoint alone, and its card beside them.
+    """Write the weights of a run's checkpoint, and its model card.
 
     Args:
         config (str | Path): The config that it was trained with, or ``cmac_mm::NAME``.

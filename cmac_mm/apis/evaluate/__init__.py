@@ -1,4 +1,4 @@
-"""From a checkpoint to a number: what a benchmark's config names is run."""
+"""Evaluation of checkpoints: runs the benchmark that a config names."""
 
 from dataclasses import fields
 
@@ -22,7 +22,7 @@ _ALL = {"config", "checkpoint", "work_dir", "seed", "cfg_options"}
 
 
 def evaluation_kind(options: Options) -> str:
-    """What a config's ``evaluation.type`` says.
+    """Read the kind of a benchmark, ``evaluation.type`` of its config.
 
     Raises:
         ValueError: If the config is no benchmark.
@@ -43,7 +43,7 @@ def evaluation_kind(options: Options) -> str:
 
 
 def evaluate(options: Options) -> list[dict]:
-    """Run a benchmark on a checkpoint: print, write and draw what comes out.
+    """Run a benchmark on a checkpoint; print, write and draw the results.
 
     Example:
         >>> from cmac_mm.apis.evaluate import Options, evaluate

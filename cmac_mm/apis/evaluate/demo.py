@@ -1,4 +1,4 @@
-"""The demo: a network trained on the sounding shapes beside the same one untrained."""
+"""Evaluation of the demo: a trained network beside the same network untrained."""
 
 import copy
 import itertools
@@ -39,7 +39,7 @@ Networks = dict[str, BaseModel]
 
 
 def run(options: Options) -> list[dict]:
-    """Run both networks over the test part and a seeded part of the training part, the gallery.
+    """Evaluate both networks on the test part, with a part of the training part as gallery.
 
     The table has retrieval and linear probes of both modalities, and how often attention meets the
     sounding object, each against chance. The untrained network has weights drawn with the seed, as

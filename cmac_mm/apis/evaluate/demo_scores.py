@@ -1,4 +1,4 @@
-"""What a network trained on the sounding shapes is worth beside the same one untrained."""
+"""Scores of the demo: retrieval, linear probes and attention on the sounding shapes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,7 +45,7 @@ def _pipeline_step(cfg: Config, name: str) -> ConfigDict:
 
 
 def true_boxes(cfg: Config, meta: Mapping[str, Any], truth: Mapping[str, Any]) -> Tensor:
-    """Boxes of the sounding object in each frame that the network sees of a video, (N, T, 4)."""
+    """Read the boxes of the sounding object in the frames of a video, (N, T, 4)."""
     if tuple(meta["original_shape"]) != (truth["height"], truth["width"]):
         raise ValueError(
             f"{meta['filename']}: decoded at (height, width) {tuple(meta['original_shape'])}, its "
@@ -65,14 +65,14 @@ def true_boxes(cfg: Config, meta: Mapping[str, Any], truth: Mapping[str, Any]) -
 
 
 def mel_frequencies(cfg: Config) -> Tensor:
-    """Centre frequencies of the mel filters that the network hears through, Hz."""
+    """Compute the centre frequencies of the pipeline's mel filters, in Hz."""
     transform = TRANSFORMS.build(_pipeline_step(cfg, "LogMelSpectrogram"))
     filters = torch.from_numpy(transform.filters.toarray().T)
     return filter_frequencies(filters, transform.sample_rate)
 
 
 def score_features(gallery: Results, test: Results) -> Table:
-    """Retrieval and linear probes."""
+    """Compute retrieval and linear probes."""
     table: Table = {}
     labels = {name: (gallery[name]["label"], test[name]["label"]) for name in test}
     gallery_y, test_y = labels["trained"]
@@ -97,7 +97,7 @@ def score_features(gallery: Results, test: Results) -> Table:
 def score_attention(
     cfg: Config, test: Results, metas: Sequence[dict], truths: Sequence[dict]
 ) -> tuple[Table, list[str]]:
-    """Pointing game, band hits, cIoU of visual attention; also what one must know to read them."""
+    """Compute pointing game, band hits and cIoU, and the notes that explain them."""
     table: Table = {}
     notes = []
     samples = zip(metas, truths, strict=True)
@@ -179,7 +179,7 @@ def _step_regions(boxes: Tensor, num_steps: int, size: int) -> Tensor:
 
 
 def format_table(table: Table, notes: Sequence[str]) -> str:
-    """The table for people."""
+    """Format the table to be printed."""
     width = max(len(title) for title in table)
     lines = [
         f"| {'%':{width}} | chance | untrained | trained | trained / untrained |",

@@ -1,4 +1,4 @@
-"""Features of a benchmark's data, which any number of ranks compute together."""
+"""Features of a benchmark's data, computed by any number of ranks."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from .options import Options
 def test_features(
     cfg: Config, options: Options, field: str, check: Callable[[Dataset], object]
 ) -> tuple[dict[str, Tensor], Dataset] | None:
-    """Features of a config's test data; the ranks part when they are there.
+    """Extract features of a config's test data, shared among the ranks.
 
     Args:
         cfg (Config): A config whose model is a :class:`FeatureExtractor`.

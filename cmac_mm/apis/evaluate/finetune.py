@@ -1,4 +1,4 @@
-"""What is trained and tested: fine-tuning on every split, one after another, or a linear probe."""
+"""Benchmarks that train: fine-tuning on each split, or a linear probe."""
 
 import hashlib
 import json
@@ -81,7 +81,7 @@ def run(options: Options) -> list[dict]:
 
 
 def _parts(options: Options) -> list[_Part]:
-    """What is to be run."""
+    """List the trainings of a benchmark."""
     cfg = options.load_config(())
     if not cfg.get("default_hooks", {}).get("result"):
         raise ValueError(
@@ -139,7 +139,7 @@ def _check_settings(options: Options, parts: list[_Part]) -> None:
 
 
 def _run_part(options: Options, part: _Part) -> dict:
-    """Train and test, or what is left of it; returns the result."""
+    """Run the rest of a training and its test; return the result."""
     path = part.folder / f"{part.cfg.default_hooks.result.benchmark}.json"
     if path.is_file():
         print(f"{part.name} is done: {path}")

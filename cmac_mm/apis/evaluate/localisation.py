@@ -1,4 +1,4 @@
-"""Localisation: does attention over the picture lie on what sounds?"""
+"""Localisation of sounding objects by visual attention."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _SCORES = ("cIoU", "mean_cIoU", "AUC")
 
 
 def run(options: Options) -> list[dict]:
-    """Run a pretrained model over pictures and their sounds, and score its maps.
+    """Evaluate a pretrained model's attention maps on frames and their audio.
 
     Writes ``BENCHMARK.json``. Nothing is trained.
 

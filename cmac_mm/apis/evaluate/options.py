@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do."""
+"""Options of an evaluation."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from ...utils import load_config
 
 @dataclass(frozen=True)
 class Options:
-    """A benchmark, a checkpoint, and how to go about it.
+    """Options of an evaluation: benchmark, checkpoint, folders, processes.
 
     Attributes:
         config (str): Path of the benchmark's config, or ``cmac_mm::NAME``.
@@ -48,7 +48,7 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """Folder for the results."""
+        """Folder of the results."""
         return self.work_dir or Path("work_dirs", Path(self.config.split("::")[-1]).stem)
 
     def load_config(self, cfg_options: Sequence[str] | None = None) -> Config:

@@ -1,4 +1,4 @@
-"""An evaluation as several processes."""
+"""Evaluation in several processes."""
 
 import sys
 from dataclasses import fields

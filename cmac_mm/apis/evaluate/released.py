@@ -1,4 +1,4 @@
-"""Benchmarks of encoders that other projects released: by name, as these see and hear."""
+"""Benchmarks of released encoders, with the input that they were trained on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADS = {"avg": "I3DHead", "max": "MaxPoolHead"}
 
 
 def fit_to_encoder(options: Options) -> Options:
-    """Find the file of a released model, and set what the benchmark's config must say of it.
+    """Find the file of a released model, and adapt the benchmark's config to it.
 
     That is the network, mean and deviation, pooling, and for sound the front end, as the converted
     file's ``meta`` has them. Number, length and size of the clips are the benchmark's protocol and

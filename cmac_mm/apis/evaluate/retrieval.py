@@ -1,4 +1,4 @@
-"""Retrieval: do test videos find training videos of their class?"""
+"""Retrieval: test videos query training videos of their class."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _SETTINGS = ("ks", "distance", "chunk_size")
 
 
 def run(options: Options) -> list[dict]:
-    """Compute the features of the gallery and the queries, and search.
+    """Extract the features of gallery and queries, and search.
 
     Writes ``BENCHMARK.json`` and, unless ``evaluation.sheet_queries`` is 0, a sheet of queries with
     what they found.

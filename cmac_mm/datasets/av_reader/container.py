@@ -1,4 +1,4 @@
-"""Opening a media file, choosing its streams, and its clock."""
+"""Open media files, with their streams and their clock."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _LONG_LOOK = {"container_options": {"probesize": "1000000000", "analyzeduration"
 
 
 class MediaError(ValueError):
-    """A file that cannot be read as asked.
+    """Error of a file that cannot be read as asked.
 
     Args:
         filename (str): The file.
@@ -74,7 +74,7 @@ class MediaError(ValueError):
 
 
 class NoStreamError(MediaError):
-    """A file without picture, or without sound.
+    """Error of a file without video or without audio stream.
 
     Args:
         filename (str): The file.
@@ -90,7 +90,7 @@ class NoStreamError(MediaError):
 
 
 class MediaFile:
-    """One open file, the streams to use, and the clock that picture and sound share.
+    """Open media file, with the streams in use and the clock that they share.
 
     Time 0 is the moment of the first picture (of the first sample, where only sound is asked
     for); all times handed to the readers and returned are seconds on that clock, so a track that
@@ -331,12 +331,12 @@ class MediaFile:
         self.container = self.video = self.audio = None
 
     def error(self, reason: str) -> MediaError:
-        """A :class:`MediaError` that names this file."""
+        """Make a :class:`MediaError` that names this file."""
         return MediaError(self.filename, reason)
 
     @contextmanager
     def refusing(self, what: str) -> Iterator[None]:
-        """Turn whatever the file causes in here into a :class:`MediaError`.
+        """Turn any error that the file causes into a :class:`MediaError`.
 
         That is any error that FFmpeg reports, and no memory for what the file promises. All other
         errors are faults of a program and come through.

@@ -1,4 +1,4 @@
-"""How stored pictures are shown: upright, with square pixels, in a wanted size and format."""
+"""Display of stored frames: upright, with square pixels, in a given size and format."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Type._missing_ = classmethod(_name_unknown)
 
 
 class Pose(NamedTuple):
-    """What sets a stored picture upright, in this order.
+    """Rotation and mirroring that set a stored frame upright, in this order.
 
     Args:
         transposed (bool): Rows become columns. Defaults to False.
@@ -47,7 +47,7 @@ class Pose(NamedTuple):
     flipped: bool = False
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """The upright picture; a view.
+        """Return the upright frame, as a view.
 
         Args:
             image (np.ndarray): Stored picture, shape ``(H, W, ...)``.
@@ -59,12 +59,12 @@ class Pose(NamedTuple):
         return image[:: -1 if self.flipped else 1, :: -1 if self.mirrored else 1]
 
     def turn(self, size: Size) -> Size:
-        """Width and height of the upright picture from those of the stored one, or back."""
+        """Convert width and height of a stored frame to those of the upright one, or back."""
         return size[::-1] if self.transposed else size
 
 
 def pose_of(frame: VideoFrame) -> Pose:
-    """How a frame has to be turned, by its display matrix, as FFmpeg does.
+    """Read the pose of a frame from its display matrix, as FFmpeg does.
 
     All eight matrices of quarter turns and mirrorings are known. Any other one (a slanted angle,
     or nonsense) leaves the picture as it is stored.
@@ -82,7 +82,7 @@ def pose_of(frame: VideoFrame) -> Pose:
 
 
 def shown_size(media: MediaFile, frame: VideoFrame) -> Size:
-    """Width and height at which players show a frame: upright, and with square pixels.
+    """Compute width and height of a frame as players show it: upright, with square pixels.
 
     Pixels that are not square are made so by stretching their shorter side.
 
@@ -101,7 +101,7 @@ def shown_size(media: MediaFile, frame: VideoFrame) -> Size:
 
 
 class Scaler:
-    """Brings the frames of a file to one size and format.
+    """Scaler of a file's frames to one size and format.
 
     The frames stay turned as they are stored: setting upright is cheaper after cropping, or part
     of a copy that is made anyway.

@@ -1,4 +1,4 @@
-"""What is known of the places of a track's channels."""
+"""Channel layouts of audio tracks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORDER = [AudioLayout(hex(1 << bit)).channels[0].name for bit in range(63)]
 
 
 def has_places(layout: str) -> bool:
-    """Whether a layout tells of each channel from where it is to be heard.
+    """Whether a layout gives the position of each channel.
 
     ``'3 channels'`` does not, though FFmpeg guesses; ``'ambisonic 2'`` holds directions instead.
 
@@ -27,7 +27,7 @@ def has_places(layout: str) -> bool:
 
 
 def forget_odd_order(context: AudioCodecContext) -> None:
-    """Take the places off channels that come in an order of the file's own, as twice the left one.
+    """Remove the positions of channels in an order of the file's own, such as left twice.
 
     PyAV frees such a layout twice, once with each frame, which ends the process.
 

@@ -1,4 +1,4 @@
-"""Sound of given time spans: seek, decode that part only, one channel, one sampling rate."""
+"""Audio of given time spans: decode these only, to one channel at one sampling rate."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REACH = 64
 def read_sound(
     media: MediaFile, starts: Sequence[float], duration: float, sample_rate: int
 ) -> np.ndarray:
-    """Sound of N time spans of equal length, mixed down to one channel and resampled.
+    """Read the audio of N time spans of equal length, as one channel at one sampling rate.
 
     Sample ``i`` of a span is the sound at ``start + i / sample_rate`` on the clock of the picture,
     to within half a sample of the source, as decoding the track from its start places it. (After

@@ -1,4 +1,4 @@
-"""Pictures at given times: seek, decode no more than needed, hand over what is shown."""
+"""Frames at given times: seek, and decode no more than needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FrameSink = Callable[[list[float], av.VideoFrame], None]
 
 
 def read_frames(media: MediaFile, times: Sequence[float], sink: FrameSink) -> None:
-    """Hand over the picture that is shown at each of the given times.
+    """Read the frames that are shown at given times.
 
     The picture shown at a time is the last one whose own time is not after it. Times may come in
     any order and more than once; frames are decoded in one pass through the file, which leaps to
@@ -234,7 +234,7 @@ def _read_counting(media: MediaFile, wanted: list[float], sink: FrameSink) -> in
 
 
 def stream_frames(media: MediaFile) -> Iterator[tuple[float, av.VideoFrame]]:
-    """All pictures of a file as a player shows them, one after the other, for files of any length.
+    """Yield all frames of a file as a player shows them, for files of any length.
 
     Damaged pictures are left out, as players do; :func:`read_frames` refuses them.
 

@@ -1,4 +1,4 @@
-"""Drawing training samples so that all clusters come equally often."""
+"""Sampler that draws all clusters equally often."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .resumable_sampler import ResumableSampler
 
 @DATA_SAMPLERS.register_module()
 class ClusterBalancedSampler(ResumableSampler):
-    """As many samples from each cluster, as DeepCluster draws them (Caron et al. 2018).
+    """Sampler that draws equally many samples of each cluster (DeepCluster, Caron et al. 2018).
 
     An epoch has as many samples as without balancing. Each cluster that has members gets an equal
     share of them; the members of a small one come several times, of a large one some are left
@@ -42,7 +42,7 @@ class ClusterBalancedSampler(ResumableSampler):
         self._labels: list[np.ndarray] = []
 
     def set_labels(self, labels: Sequence[np.ndarray]) -> None:
-        """Tell the clusters, from the next epoch on.
+        """Set the clusters for the next epochs.
 
         Args:
             labels (Sequence[np.ndarray]): For each clustering the cluster of each sample of the

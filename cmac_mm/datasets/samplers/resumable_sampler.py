@@ -1,4 +1,4 @@
-"""Which sample a rank loads at which step, known for any step without going through the others."""
+"""Sampler whose order is known for any step, so that training can resume at any step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...utils.dist import split_sizes
 
 
 class SampleIndex(int):
-    """Index of a sample that carries the seed of its random choices, and its batch's.
+    """Index of a sample, with the seed of its augmentations and of its batch.
 
     Args:
         index (int): Row of the sample in its data set.
@@ -46,7 +46,7 @@ class SampleIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class ResumableSampler(Sampler[SampleIndex]):
-    """Every sample once an epoch over all ranks, in an order that depends on seed and epoch alone.
+    """Sampler that gives every sample once an epoch, in an order set by seed and epoch alone.
 
     The order is cut into global batches and each of them into one stretch a rank. So the global
     batches, the order of samples within them, and (each index carries a seed of its own) the
@@ -97,7 +97,7 @@ class ResumableSampler(Sampler[SampleIndex]):
         self.drop_last = False
 
     def bind(self, batch_size: int, drop_last: bool) -> None:
-        """Tell what the data loader will make of the indices.
+        """Set the batch size, and whether the last batch is left out.
 
         Args:
             batch_size (int): Samples a rank and batch.
@@ -125,16 +125,16 @@ class ResumableSampler(Sampler[SampleIndex]):
 
     @property
     def num_batches(self) -> int:
-        """Batches of a whole epoch."""
+        """Number of batches of a whole epoch."""
         full, rest = divmod(self.num_samples, self.global_batch_size)
         return full + (not self.drop_last and rest >= self.world_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; the next one starts at its first batch."""
+        """Set the epoch; start at its first batch."""
         self.set_position(epoch, 0)
 
     def set_position(self, epoch: int, start_batch: int) -> None:
-        """Choose where the next iteration starts.
+        """Set the place where the next iteration starts.
 
         Args:
             epoch (int): Epoch, from 0.
@@ -143,13 +143,13 @@ class ResumableSampler(Sampler[SampleIndex]):
         self.epoch, self.start_batch = epoch, start_batch
 
     def __len__(self) -> int:
-        """Samples of this rank in a whole epoch."""
+        """Number of samples of this rank in a whole epoch."""
         full, rest = divmod(self.num_samples, self.global_batch_size)
         last = 0 if self.num_batches == full else split_sizes(rest, self.world_size)[self.rank]
         return full * self.batch_size + last
 
     def __iter__(self) -> Iterator[SampleIndex]:
-        """Indices of this rank from the chosen position to the epoch's end."""
+        """Iterate over the indices of this rank, from the set position to the end of the epoch."""
         order = self._order(np.random.default_rng([self.seed, self.epoch]))
         for batch in range(self.start_batch, self.num_batches):
             first = batch * self.global_batch_size

@@ -1,4 +1,4 @@
-"""Spectrograms from sound, and their augmentation."""
+"""Spectrograms and their augmentation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchaudio.functional import melscale_fbanks
 def power_spectrum(
     sound: np.ndarray, window: np.ndarray, n_fft: int, hop_length: int
 ) -> np.ndarray:
-    """Short-time power spectra.
+    """Compute short-time power spectra.
 
     Frame ``k`` is centred on sample ``k * hop_length``; the sound is continued by reflection at its
     ends, and as many frames are kept as whole hops fit in it.
@@ -49,7 +49,7 @@ def power_spectrum(
 
 @TRANSFORMS.register_module()
 class LogMelSpectrogram(BaseTransform):
-    """Log-mel spectrogram of each clip's sound, in dB.
+    """Log-mel spectrogram of each clip's waveform, in dB.
 
     Hann window, power spectrum, mel filters with peak 1, ``10 log10(max(power, floor))``. Frame
     ``k`` is centred on sample ``k * hop_length`` (the sound is continued by reflection at its

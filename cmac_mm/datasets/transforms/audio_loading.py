@@ -1,4 +1,4 @@
-"""From the name of a sound file to the sound of its clips."""
+"""Loading of audio files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNKNOWN_LENGTH = 0x7FFFFFFF
 
 @TRANSFORMS.register_module()
 class LoadAudio(BaseTransform):
-    """Read a whole sound file (WAV, FLAC, Ogg, ...), as one channel at one sampling rate.
+    """Read a whole audio file (WAV, FLAC, Ogg, ...) as one channel at one sampling rate.
 
     Channels are averaged, so that the same sound in two of them stays what it is in one. Decoded
     by libsndfile (MP3 by FFmpeg), resampled by the SoX resampler. Silence is accepted.

@@ -1,4 +1,4 @@
-"""AVID's front end for sound."""
+"""AVID's spectrogram and volume augmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EPS = 1e-5
 
 @TRANSFORMS.register_module()
 class VolumeJitter(BaseTransform):
-    """Multiply each clip's sound by a factor drawn uniformly from ``numpy.random``.
+    """Multiply each clip's waveform by a factor drawn uniformly from ``numpy.random``.
 
     Reads and changes ``waveform`` `(num_clips, samples)`.
 

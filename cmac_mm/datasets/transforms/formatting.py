@@ -1,4 +1,4 @@
-"""From the results of a pipeline to what the model takes."""
+"""Packing of clips for the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GDT's front end for sound."""
+"""GDT's spectrogram."""
 
 from __future__ import annotations
 

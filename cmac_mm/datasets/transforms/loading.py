@@ -1,4 +1,4 @@
-"""From a file name to the pictures and the sound of clips."""
+"""Loading of the frames and the waveform of clips."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if multiprocessing.current_process().name != "MainProcess":
 
 @TRANSFORMS.register_module()
 class OpenAudioVisual(BaseTransform):
-    """Open a media file once, for the picture and the sound of all clips drawn from it.
+    """Open a media file once, for frames and waveform of all clips drawn from it.
 
     Reads the key ``filename``; adds ``media`` (an open :class:`MediaFile`) and
     ``total_duration`` (seconds of picture, or of sound where only sound is asked for).
@@ -75,7 +75,7 @@ class OpenAudioVisual(BaseTransform):
 
 @TRANSFORMS.register_module()
 class DecodeAudioVisual(BaseTransform):
-    """Decode the drawn clips, picture at a fixed frame rate and sound at a fixed sampling rate.
+    """Decode the clips, frames at a fixed frame rate and waveform at a fixed sampling rate.
 
     Picture ``i`` of a clip is the one shown at ``clip_start + i / fps``, whatever the frame rate
     of the source; the last picture of a file is held where a clip reaches beyond it, as the sound

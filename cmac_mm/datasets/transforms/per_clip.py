@@ -1,4 +1,4 @@
-"""Random draws by clip instead of by sample."""
+"""Augmentation clip by clip."""
 
 from __future__ import annotations
 

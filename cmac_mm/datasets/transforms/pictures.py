@@ -1,4 +1,4 @@
-"""From decoded frames to the pictures of clips."""
+"""Conversion of decoded frames to the arrays of clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in a file the clips lie."""
+"""Sampling of clips in time."""
 
 from __future__ import annotations
 

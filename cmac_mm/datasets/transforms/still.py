@@ -1,4 +1,4 @@
-"""A still picture as a clip that stands."""
+"""Clips made of one still frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..av_reader import MediaError
 
 @TRANSFORMS.register_module()
 class StillClip(BaseTransform):
-    """Read a picture and let it stand for the length of each clip of the sound.
+    """Read a picture and repeat it for the length of each audio clip.
 
     Behind :class:`LoadAudio`, :class:`SampleClips` and :class:`CropAudio`. Reads ``picture``, a
     local file, and ``num_clips``; adds, as MMAction2's decoders do, ``imgs`` (list of

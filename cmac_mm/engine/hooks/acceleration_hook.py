@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class AccelerationHook(Hook):
-    """Choose how float32 is computed on a GPU, and compile the encoders.
+    """Set the precision of float32 on a GPU, and compile the encoders.
 
     Compiled is each module whose name ends with ``backbone``, key encoders included, in place:
     names in checkpoints stay as they are. Heads, queues and losses are a few per cent of a step.
@@ -27,7 +27,7 @@ class AccelerationHook(Hook):
         self.compile = compile
 
     def before_train(self, runner: Runner) -> None:
-        """Set what was asked for."""
+        """Apply the settings."""
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = self.tf32
         if self.compile is None:

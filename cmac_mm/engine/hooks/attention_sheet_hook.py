@@ -1,4 +1,4 @@
-"""Watches during pretraining where attention lies, on a few fixed clips."""
+"""Pictures of the attention in a few fixed clips during pretraining."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .common import bare_model
 
 @HOOKS.register_module()
 class AttentionSheetHook(Hook):
-    """Send a sheet of a few fixed clips with their attention to the visualizer.
+    """Send pictures of a few fixed clips with their attention to the visualizer.
 
     One row a clip: its middle frame and spectrogram, with guided and predicted attention.
     MMEngine's visualizer hands the picture to its backends: a file

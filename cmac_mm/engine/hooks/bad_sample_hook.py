@@ -1,4 +1,4 @@
-"""The list of bad files in the work directory."""
+"""List of bad files in the work directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @HOOKS.register_module()
 class BadSampleHook(Hook):
-    """Keep a list of the training files that could not be used, and say how many there are.
+    """Write a list of the training files that could not be used, and log their number.
 
     The loading processes of each rank note them in ``bad_files/rank<N>.txt`` in the work
     directory as they meet them; after each epoch and at the end the notes of all ranks are merged
@@ -28,14 +28,14 @@ class BadSampleHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Tell the data sets where to write; a test does without them."""
+        """Set the lists' paths in the datasets; a test has no list."""
         self._num_told = 0
         folder = Path(runner.work_dir) / "bad_files"
         for log in _logs(runner):
             log.path = folder / f"rank{get_rank()}.txt"
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Merge the lists of all ranks; say so if there is a new file."""
+        """Merge the lists of all ranks, and log new files."""
         self._merge(runner, only_news=True)
 
     def after_train(self, runner: Runner) -> None:

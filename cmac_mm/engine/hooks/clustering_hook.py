@@ -1,4 +1,4 @@
-"""Deep clustering: what happens between the rounds of training."""
+"""Rounds of deep clustering."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .common import bare_model, bind_list, list_labels
 
 @HOOKS.register_module()
 class ClusteringHook(Hook):
-    """Begins each round of :class:`DeepClustering` (Alwassel et al. 2020, section 3).
+    """Hook that begins each round of :class:`DeepClustering` (Alwassel et al. 2020, section 3).
 
     At the start of an epoch that begins a round: features of the whole training list, in evaluation
     mode and the precision of training; k-means for each source; the labels go to the model and,
@@ -108,7 +108,7 @@ class ClusteringHook(Hook):
         self.max_points_per_centroid = max_points_per_centroid
 
     def before_run(self, runner: Runner) -> None:
-        """Make place for the labels, before anything is loaded."""
+        """Allocate the labels, before a checkpoint is loaded."""
         if not isinstance(bare_model(runner), DeepClustering):
             raise ValueError(
                 f"ClusteringHook needs the model DeepClustering, found "
@@ -117,7 +117,7 @@ class ClusteringHook(Hook):
         bind_list(runner, type(self).__name__)
 
     def before_train(self, runner: Runner) -> None:
-        """See where the run is."""
+        """Check list and clusters, and find the round."""
         model, dataset = bare_model(runner), runner.train_dataloader.dataset
         if model.balance_own and not isinstance(runner.train_loop.sampler, ClusterBalancedSampler):
             raise ValueError(
@@ -157,7 +157,7 @@ class ClusteringHook(Hook):
             model.head.reset(seed, model.current_round + 1)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Begin a round if it is time, and tell the sampler the clusters."""
+        """Begin a round if it is due, and give the clusters to the sampler."""
         model = bare_model(runner)
         number = runner.epoch // self.epochs_per_round
         if self.num_rounds:

@@ -1,4 +1,4 @@
-"""What several hooks need: the model and the lists, each without what is wrapped around it."""
+"""Helpers of hooks: model, datasets and lists without their wrappers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...datasets.audio_visual_dataset import AudioVisualDataset
 
 
 def bare_model(runner: Runner) -> nn.Module:
-    """The model of a runner, without the wrapper that joins ranks.
+    """Get the model of a runner without the wrapper of distributed training.
 
     Args:
         runner (Runner): The runner.
@@ -23,7 +23,7 @@ def bare_model(runner: Runner) -> nn.Module:
 
 
 def all_datasets(dataset: Dataset) -> Iterator[Dataset]:
-    """A data set and all that it wraps, from outside to inside.
+    """List a dataset and the datasets that it wraps, from outside to inside.
 
     Args:
         dataset (Dataset): The outermost data set.
@@ -35,7 +35,7 @@ def all_datasets(dataset: Dataset) -> Iterator[Dataset]:
 
 
 def find_list(dataset: Dataset) -> AudioVisualDataset | None:
-    """The data set that reads the files, through wrappers; None if there is no such one.
+    """Find the dataset that reads the files, through wrappers; None if there is none.
 
     Args:
         dataset (Dataset): The training data.
@@ -48,7 +48,7 @@ def find_list(dataset: Dataset) -> AudioVisualDataset | None:
 
 
 def need_list(dataset: Dataset, owner: str) -> AudioVisualDataset:
-    """Like :func:`find_list`, for a hook that cannot do without.
+    """Find the dataset that reads the files, or raise an error that names the hook.
 
     Args:
         dataset (Dataset): The training data.
@@ -67,7 +67,7 @@ def need_list(dataset: Dataset, owner: str) -> AudioVisualDataset:
 
 
 def bind_list(runner: Runner, owner: str) -> None:
-    """Tell a model which training list it belongs to; nothing is done where nothing is trained.
+    """Bind a model to its training list; does nothing without training.
 
     Args:
         runner (Runner): The runner; its model has a method ``bind_list``.
@@ -89,7 +89,7 @@ def bind_list(runner: Runner, owner: str) -> None:
 
 
 def list_labels(runner: Runner) -> Tensor | None:
-    """Classes of the training list's videos.
+    """Read the classes of the videos of the training list.
 
     Args:
         runner (Runner): The runner, whose training data are a list.

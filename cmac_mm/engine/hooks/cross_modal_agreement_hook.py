@@ -19,7 +19,7 @@ from .common import bare_model, list_labels
 
 @HOOKS.register_module()
 class CrossModalAgreementHook(Hook):
-    """Mines each video's positives from AVID's memory banks, at the start of some epochs.
+    """Hook that mines each video's positives from AVID's memory banks in some epochs.
 
     Positives are the videos that agree best with it in both modalities (CMA, Morgado et al. 2021).
     They stay in the model's buffer ``positives``, so they are in every checkpoint, and a run that
@@ -65,7 +65,7 @@ class CrossModalAgreementHook(Hook):
         self.chunk_size = chunk_size
 
     def before_train(self, runner: Runner) -> None:
-        """See that there is something to mine for."""
+        """Check that the model has banks to mine from."""
         positives = getattr(bare_model(runner), "positives", None)
         if positives is None or positives.shape[1] == 0:
             raise ValueError(
@@ -74,7 +74,7 @@ class CrossModalAgreementHook(Hook):
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Mine if this is an epoch that does."""
+        """Mine if it is due in this epoch."""
         epochs = runner.epoch - self.start_epoch
         if epochs < 0 or epochs % self.interval:
             return

@@ -1,4 +1,4 @@
-"""Logged values without waiting for the device at each step."""
+"""Logging without waiting for the device at each step."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 @HOOKS.register_module()
 class DeferredLogHook(RuntimeInfoHook):
-    """MMEngine's hook, but the values of the steps are read from the device once an interval.
+    """MMEngine's hook, reading the values of the steps from the device once an interval.
 
     MMEngine reads every logged value at every step, and so waits for the step to finish. Here they
     stay on the device until the logger wants them, and come in one transfer. The log is the same.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Learn when the logger reads."""
+        """Read the interval of the logger."""
         super().before_train(runner)
         intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
         self._interval = min(intervals, default=1)
@@ -44,7 +44,7 @@ class DeferredLogHook(RuntimeInfoHook):
             self.before_checkpoint(runner)
 
     def before_checkpoint(self, runner: Runner) -> None:
-        """Hand over all values: a checkpoint holds the log."""
+        """Write all values into the log, since a checkpoint holds it."""
         if not self._values:
             return
         device = next(runner.model.parameters()).device

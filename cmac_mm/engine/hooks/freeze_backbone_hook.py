@@ -1,4 +1,4 @@
-"""A head that is trained before the rest."""
+"""Training of the head before the rest."""
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook

@@ -1,4 +1,4 @@
-"""Labels that do not fit the model, found before the first step."""
+"""Check of labels before the first step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LabelCheckHook(Hook):
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Read the lists."""
+        """Check all lists."""
         num_classes = getattr(getattr(bare_model(runner), "cls_head", None), "num_classes", None)
         if num_classes is None:
             return

@@ -1,4 +1,4 @@
-"""Memory banks that belong to the training list."""
+"""Memory banks for the training list."""
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
@@ -9,7 +9,7 @@ from .common import bare_model, bind_list
 
 @HOOKS.register_module()
 class MemoryBankHook(Hook):
-    """Gives a model such as :class:`AVID` a memory bank row for each video of the training list.
+    """Hook that gives a model such as :class:`AVID` a memory bank row for each training video.
 
     That is before anything is loaded. A checkpoint whose banks belong to another list is then
     refused when it is resumed or loaded: a hash of the list's paths, in their order, is stored with
@@ -23,7 +23,7 @@ class MemoryBankHook(Hook):
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Make the banks; only for training, in a test the checkpoint brings them along."""
+        """Allocate the banks for training; in a test they come with the checkpoint."""
         bind_list(runner, type(self).__name__)
 
     def after_train_epoch(self, runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""What happens when a loss is no longer a number."""
+"""Losses that are infinite or not a number."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class NonFiniteLossHook(Hook):
         self._bad_loss = self._bad_gradient = False
 
     def before_train(self, runner: Runner) -> None:
-        """Be asked before the optimiser moves the weights."""
+        """Register the check before the optimiser's step."""
         if self.action == "skip":
             runner.optim_wrapper.optimizer.register_step_pre_hook(self._drop_bad_gradients)
 
     def before_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        """Keep what a step changes beside the weights, which only the optimiser does."""
+        """Save the state that a step changes beside the weights."""
         if self.action == "skip" and self._kept is None:
             self._kept = [x.detach().clone() for x in _side_effects(runner.model)]
 
@@ -81,7 +81,7 @@ class NonFiniteLossHook(Hook):
         data_batch: dict | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Note the step, and look if it is time to."""
+        """Record the losses of the step, and check them if it is due."""
         parts = {name: value.detach() for name, value in (outputs or {}).items() if "loss" in name}
         samples = (data_batch or {}).get("data_samples") or []
         files = [str(sample.get("filename", "?")) for sample in samples]
@@ -92,7 +92,7 @@ class NonFiniteLossHook(Hook):
             self.before_checkpoint(runner)
 
     def before_checkpoint(self, runner: Runner) -> None:
-        """Look at all steps since the last time."""
+        """Check all steps since the last check."""
         if self.action == "stop" and self._steps:
             bad = self._bad_steps()
             self._steps = []

@@ -1,4 +1,4 @@
-"""Pictures of test videos with what a recogniser says of them."""
+"""Pictures of test videos with predicted classes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ _FRAMES, _GUESSES = 6, 3
 
 @HOOKS.register_module()
 class PredictionPictureHook(Hook):
-    """Draw videos of a test: frames of the middle clip, the class, and the three best guesses.
+    """Draw test videos: frames of the middle clip, the class, and the three best predictions.
 
     MMAction2's ``VisualizationHook`` expects one clip a video, and draws no class.
 
@@ -51,7 +51,7 @@ class PredictionPictureHook(Hook):
         self.wait_time = wait_time
 
     def before_test(self, runner: Runner) -> None:
-        """See that windows can be shown."""
+        """Check that windows can be shown."""
         if self.show and not _has_display():
             raise RuntimeError(
                 "pictures cannot be shown: there is no display, or matplotlib has no library for "
@@ -65,7 +65,7 @@ class PredictionPictureHook(Hook):
         data_batch: dict,
         outputs: Sequence[ActionDataSample],
     ) -> None:
-        """Draw what is due of a batch."""
+        """Draw the videos of a batch that are due."""
         imgs = data_batch["inputs"].get("imgs")
         if imgs is None or any("pred_score" not in sample for sample in outputs):
             raise ValueError(

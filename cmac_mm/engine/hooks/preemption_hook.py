@@ -1,4 +1,4 @@
-"""Leaving when the scheduler asks for it, with nothing lost."""
+"""Checkpoint and exit when the scheduler asks for it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PreemptionHook(Hook):
         self._previous: dict[int, object] = {}
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the signals."""
+        """Install the signal handlers."""
         hooks = [hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)]
         if not hooks:
             raise RuntimeError(
@@ -58,7 +58,7 @@ class PreemptionHook(Hook):
         self._asked = True
 
     def after_train_iter(self, runner: Runner, *args: object, **kwargs: object) -> None:
-        """Leave if asked to, between two updates of the weights."""
+        """Save and exit if a signal came, between two updates of the weights."""
         alone = get_world_size() == 1
         if not self._leaving and (alone or self.every_n_train_iters(runner, self.interval)):
             self._leaving = self._asked if alone else self._any_asked()
@@ -77,6 +77,6 @@ class PreemptionHook(Hook):
         return bool(asked)
 
     def after_train(self, runner: Runner) -> None:
-        """Restore what the signals did before."""
+        """Restore the signal handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""Warns of a queue that outlives the data set."""
+"""Warning of a queue that is larger than the dataset."""
 
 from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
@@ -9,7 +9,7 @@ from .common import bare_model
 
 @HOOKS.register_module()
 class QueueSizeHook(Hook):
-    """Warns before training when a queue holds as many keys as there are videos.
+    """Warn before training when a queue holds as many keys as there are videos.
 
     Such a queue always holds old keys of the query's own video. They are masked, but then the
     effective queue is the data set itself, and its keys are a whole epoch old.

@@ -1,4 +1,4 @@
-"""The result of a test, as a file."""
+"""Result file of a test."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from .common import bare_model
 
 @HOOKS.register_module()
 class ResultHook(Hook):
-    """Write what a test found to ``BENCHMARK.json`` in the work directory.
+    """Write the results of a test to ``BENCHMARK.json`` in the work directory.
 
     ``checkpoint`` in it is the file that the encoder came from before it was fine-tuned: training
     keeps its name in its own checkpoints, which are ``model`` there.
@@ -41,7 +41,7 @@ class ResultHook(Hook):
         self.encoder: str | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Note where the encoder came from.
+        """Record the origin of the encoder.
 
         Raises:
             RuntimeError: If a checkpoint in the config was not loaded: some of MMAction2's
@@ -58,11 +58,11 @@ class ResultHook(Hook):
         self.encoder = loaded[0] if loaded else None
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the encoder's origin in the checkpoint."""
+        """Store the encoder's origin in the checkpoint."""
         checkpoint["meta"]["pretrained_checkpoint"] = self.encoder
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Read how the checkpoint was made."""
+        """Read the encoder's origin from the checkpoint."""
         self.meta = checkpoint.get("meta", {})
 
     @master_only

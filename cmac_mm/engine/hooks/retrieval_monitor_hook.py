@@ -1,4 +1,4 @@
-"""Watches during pretraining what the encoders are worth."""
+"""Retrieval with the encoders' features during pretraining."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class RetrievalMonitorHook(Hook):
         self._subsets: dict[str, Dataset] = {}
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Look, every ``interval`` epochs."""
+        """Evaluate every ``interval`` epochs."""
         if not self.every_n_epochs(runner, self.interval):
             return
         model = bare_model(runner)

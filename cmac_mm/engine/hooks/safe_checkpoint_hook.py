@@ -1,4 +1,4 @@
-"""Checkpoints that a run can always go on from."""
+"""Checkpoints from which a run can resume at any time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .common import find_list
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """MMEngine's hook, made safe: a run that dies at any moment has a complete checkpoint left.
+    """MMEngine's hook with complete files only: a killed run always leaves a good checkpoint.
 
     A file is written under a temporary name and renamed; older ones are removed only after that;
     a disk that is full is an error that says so and leaves the last good file. Beside
@@ -68,7 +68,7 @@ class SafeCheckpointHook(CheckpointHook):
         self._list: dict[str, int | str] | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Make sure that the work directory is this run's; nothing in a test."""
+        """Lock the work directory for this run; does nothing in a test."""
         if isinstance(runner._train_loop, BaseLoop):
             self._enter(runner)
 
@@ -83,7 +83,7 @@ class SafeCheckpointHook(CheckpointHook):
         return self._owner
 
     def before_train(self, runner: Runner) -> None:
-        """Remove what a killed run has left half written."""
+        """Remove unfinished files of a killed run."""
         super().before_train(runner)
         self._owner.settle()
         runner.message_hub.update_info("run_id", self._owner.run.id)
@@ -99,7 +99,7 @@ class SafeCheckpointHook(CheckpointHook):
             meta["training_list"] = self._list_of(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Go on with the checkpoint's run, on the same list, and hand the position to the loop."""
+        """Take the run's id and the position inside the epoch from the checkpoint."""
         if not runner._resume or not isinstance(runner._train_loop, BaseLoop):
             return
         self._enter(runner).resume(checkpoint, runner)
@@ -126,7 +126,7 @@ class SafeCheckpointHook(CheckpointHook):
         return self._list
 
     def after_run(self, runner: Runner) -> None:
-        """Give the work directory up."""
+        """Unlock the work directory."""
         if self._owner is not None:
             self._owner.leave()
 
@@ -139,7 +139,7 @@ class SafeCheckpointHook(CheckpointHook):
             self.save_step(runner)
 
     def save_step(self, runner: Runner) -> None:
-        """Write ``iter_N.pth`` for the step that has just been made."""
+        """Write ``iter_N.pth`` of the step that was just made."""
         step = runner.iter + 1
         runner.logger.info(f"Saving checkpoint at {step} iterations")
         self._save(runner, f"iter_{step}.pth", dict(epoch=runner.epoch, iter=step), by_epoch=False)

@@ -1,4 +1,4 @@
-"""Training by epochs that can stop and go on at any step."""
+"""Training loop by epochs that can stop and resume at any step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .transfer import on_device
 
 @LOOPS.register_module()
 class ResumableTrainLoop(EpochBasedTrainLoop):
-    """MMEngine's epoch loop, made exact: a resumed run repeats what an uninterrupted one does.
+    """MMEngine's epoch loop with exact resuming: a resumed run repeats an uninterrupted one.
 
     The position inside the epoch is part of every checkpoint, and the sampler goes there without
     loading what is done. Nothing random has a state to be lost: all draws of a sample come from
@@ -72,11 +72,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
 
     @property
     def samples_done(self) -> int:
-        """Samples of all ranks in this epoch, the step that is under way included."""
+        """Number of samples of all ranks in this epoch, including the current step."""
         return self._samples_done
 
     def run(self) -> nn.Module:
-        """Train, from where another run was if :attr:`resume_from` says so."""
+        """Train, from the position of :attr:`resume_from` if it is set."""
         if self.resume_from is not None:
             batch = -(-self.resume_from["samples_done"] // self.sampler.global_batch_size)
             self._epoch = self.resume_from["epoch"]
@@ -85,7 +85,7 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         return super().run()
 
     def run_epoch(self) -> None:
-        """Iterate one epoch, from where it was left."""
+        """Run one epoch, from the position where it stopped."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
         start, self._start_batch = self._start_batch, 0

@@ -1,4 +1,4 @@
-"""Getting batches to the device while it computes."""
+"""Transfer of batches to the device during computation."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -8,7 +8,7 @@ from mmengine.utils import apply_to
 
 
 def on_device(batches: Iterable[dict]) -> Iterator[dict]:
-    """Copy each batch to the GPU on a stream of its own, beside the step before it.
+    """Copy each batch to the GPU on a stream of its own, during the step before it.
 
     A training step returns as soon as its work is queued, so the copy runs while the GPU still
     computes. It needs pinned memory (``pin_memory=True``). Without a GPU nothing is done.

@@ -1,4 +1,4 @@
-"""Does attention find the sounding object? Scores against the built-in set's ground truth."""
+"""Scores of attention against the built-in set's true boxes and frequency bands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AttentionHits:
-    """Share of attention maxima that meet the ground truth, and what to compare it with.
+    """Share of attention maxima inside the true region, with chance and baselines.
 
     Attributes:
         hit_rate (float): Share of the judged maps whose maximum meets the ground truth.
@@ -83,7 +83,7 @@ def boxes_in_crop(
 
 
 def pointing_game(attention: Tensor, boxes: Tensor) -> AttentionHits:
-    """Pointing game: does the maximum of visual attention lie on the sounding object?
+    """Play the pointing game: share of visual maps whose maximum lies on the sounding object.
 
     A map resized bilinearly to the picture has its maximum at the centre of its largest cell, so
     that is the point that is judged. One map covers T / T' frames of a clip; it is a hit when the
@@ -139,7 +139,7 @@ def pointing_game(attention: Tensor, boxes: Tensor) -> AttentionHits:
 
 
 def band_hit(attention: Tensor, bands: Tensor, mel_frequencies: Tensor) -> AttentionHits:
-    """Does the maximum of audio attention lie in the frequency band of the sounding object?
+    """Compute the share of audio maps whose maximum lies in the sounding object's band.
 
     Row f of F' stands for the frequency at its middle, interpolated between the centres of the
     mel filters. Equally large cells share, as in :func:`pointing_game`.
@@ -177,7 +177,7 @@ def band_hit(attention: Tensor, bands: Tensor, mel_frequencies: Tensor) -> Atten
 
 
 def row_frequencies(mel_frequencies: Tensor, num_rows: int) -> Tensor:
-    """Frequency that each row of an audio attention map stands for.
+    """Compute the frequency of each row of an audio attention map.
 
     Args:
         mel_frequencies (Tensor): Centre of each mel filter, Hz, (num_mels,).
@@ -202,7 +202,7 @@ def row_frequencies(mel_frequencies: Tensor, num_rows: int) -> Tensor:
 
 
 def filter_frequencies(filters: Tensor, sample_rate: int) -> Tensor:
-    """Centre of each mel filter: the mean frequency of its response.
+    """Compute the centre of each mel filter, the mean frequency of its response.
 
     Args:
         filters (Tensor): Response of each filter at evenly spaced frequencies from 0 to half the

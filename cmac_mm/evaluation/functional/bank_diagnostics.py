@@ -1,4 +1,4 @@
-"""What memory banks and mined positives are worth."""
+"""Quality of memory banks and mined positives."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def positive_precision(
     ks: Sequence[int] = (1, 4, 8, 16, 32),
     rows: Tensor | None = None,
 ) -> dict[str, float]:
-    """Share of the first k positives with the video's own class, mean over videos.
+    """Precision of the first k positives by class, averaged over videos.
 
     Precision@K of AVID+CMA's Figure 4c, and what positives drawn at random would give.
 
@@ -84,7 +84,7 @@ def neighbour_agreement(
     num_rows: int = 1000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Share of a video's nearest neighbours by picture that are also nearest by sound.
+    """Share of a video's nearest neighbours by video that are also nearest by audio.
 
     Args:
         visual_bank (Tensor): Unit rows `(N, D)`.
@@ -110,7 +110,7 @@ def neighbour_agreement(
 
 
 def pair_similarities(bank: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Dot products of chosen pairs.
+    """Compute dot products of chosen pairs.
 
     Args:
         bank (Tensor): Unit rows `(N, D)`.
@@ -126,7 +126,7 @@ def pair_similarities(bank: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def rejected_negatives(
     visual_bank: Tensor, audio_bank: Tensor, positives: Tensor, rows: Tensor, num: int = 3
 ) -> Tensor:
-    """The most similar videos by picture that are no positives: their sound differs.
+    """Find the most similar videos by video features that are no positives: their audio differs.
 
     Args:
         visual_bank (Tensor): Unit rows `(N, D)`.

@@ -1,4 +1,4 @@
-"""Do queries find gallery items of their class? What a retrieval test reports."""
+"""Retrieval of gallery items of the query's class."""
 
 import hashlib
 from collections import defaultdict
@@ -51,7 +51,7 @@ def class_retrieval(
     chunk_size: int = 1024,
     distance: str = "cosine",
 ) -> tuple[dict[str, float], list[str]]:
-    """Recalls at several ranks beside chance, over all queries and over those without a duplicate.
+    """Compute recalls at several ranks beside chance, with and without duplicates.
 
     A query may have a duplicate in the gallery: a file of the same bytes, or the same feature.
 

@@ -1,4 +1,4 @@
-"""What clusters are worth: agreement with other labels, and what each holds."""
+"""Quality of clusters: agreement with labels, and purity."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClusterPurity(NamedTuple):
 
 
 def normalized_mutual_information(labels_a: np.ndarray, labels_b: np.ndarray) -> float:
-    """NMI of two labelings, `I(A; B) / sqrt(H(A) H(B))`, as DeepCluster (Caron et al. 2018).
+    """Compute NMI of two labelings, `I(A; B) / sqrt(H(A) H(B))` (Caron et al. 2018).
 
     Args:
         labels_a (np.ndarray): Clusters or classes `(N,)`; -1 where there is none.
@@ -46,7 +46,7 @@ def normalized_mutual_information(labels_a: np.ndarray, labels_b: np.ndarray) ->
 def purity_table(
     labels: np.ndarray, classes: np.ndarray, class_names: Sequence[str], top: int = 3
 ) -> list[ClusterPurity]:
-    """Clusters ranked by purity, with their most frequent classes: Table 6 of XDC.
+    """Rank clusters by purity, with their most frequent classes (XDC, table 6).
 
     Args:
         labels (np.ndarray): Clusters `(N,)`; -1 for samples left out.

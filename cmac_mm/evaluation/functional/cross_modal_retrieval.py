@@ -1,4 +1,4 @@
-"""Do the two modalities of a video find each other? What a test of a pretrained model reports."""
+"""Retrieval between the two modalities of a video."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from .retrieval import instance_recall, recall_at_k
 def cross_modal_retrieval(
     features: Mapping[str, Tensor], ks: Sequence[int] = (1, 5, 10)
 ) -> tuple[dict[str, float], list[str]]:
-    """How well the two modalities of a video find each other, and a video its class.
+    """Compute retrieval between the modalities of a video, and retrieval of its class.
 
     From the embeddings: instance-level recall from a video to its own sound and back. From the
     pooled features, where there are labels: class-level leave-one-out recall, the share of samples

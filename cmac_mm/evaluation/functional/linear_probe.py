@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a linear probe found on the test part.
+    """Result of a linear probe on the test part.
 
     Attributes:
         accuracy (float): Share of test samples classified correctly.

@@ -1,4 +1,4 @@
-"""Where is what sounds? Scores of visual attention as VGG-SS and Flickr-SoundNet are scored."""
+"""Localisation scores of visual attention, as on VGG-SS and Flickr-SoundNet."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ _THRESHOLDS = torch.linspace(0, 1, 21, dtype=torch.float64)
 
 
 def predicted_region(maps: Tensor, size: int = 224) -> Tensor:
-    """The upper half of each map: what it says to be the sounding object.
+    """Threshold each map at its median: the upper half is the predicted region.
 
     A map is resized bilinearly and cut at its median, the pixel of rank ``size**2 // 2``; pixels
     equal to that belong to the region, all of a constant map. (Scaling a map to [0, 1] first, as
@@ -37,7 +37,7 @@ def predicted_region(maps: Tensor, size: int = 224) -> Tensor:
 
 
 def box_region(boxes: Tensor, size: int = 224) -> Tensor:
-    """Pixels that lie in any box of a picture.
+    """Rasterise the boxes of a picture: pixels that lie in any of them.
 
     A box covers the pixels from ``floor(size * x1)`` up to but without ``floor(size * x2)``, with
     its ends cut to the picture, as in the code that the field's figures were computed with. One
@@ -63,7 +63,7 @@ def box_region(boxes: Tensor, size: int = 224) -> Tensor:
 
 
 def consensus_map(boxes: Sequence[Sequence[Sequence[float]]], consensus: int = 1) -> Tensor:
-    """How much of a sounding object each pixel is, by what annotators drew.
+    """Combine annotators' boxes into a map of consensus, one value a pixel.
 
     Args:
         boxes (Sequence): For each annotator the boxes x1, y1, x2, y2 as fractions of the picture;
@@ -86,7 +86,7 @@ def consensus_map(boxes: Sequence[Sequence[Sequence[float]]], consensus: int = 1
 
 
 def consensus_iou(regions: Tensor, truths: Tensor) -> Tensor:
-    """CIoU of each picture: overlap with the truth, over the truth and what lies outside of it.
+    """Compute the consensus IoU of each picture.
 
     Args:
         regions (Tensor): bool, (N, H, W), as :func:`predicted_region` gives them.
@@ -109,7 +109,7 @@ def consensus_iou(regions: Tensor, truths: Tensor) -> Tensor:
 
 
 def localisation_scores(cious: Tensor) -> dict[str, float]:
-    """What is reported of the cIoU of all pictures.
+    """Summarise the cIoU of all pictures: share above 0.5, mean, AUC.
 
     Args:
         cious (Tensor): cIoU of each picture, (N,).
@@ -134,7 +134,7 @@ def localisation_scores(cious: Tensor) -> dict[str, float]:
 
 
 def centre_maps(maps: Tensor) -> Tensor:
-    """Maps of the same size that fall with the distance from the middle: a baseline without sound.
+    """Make maps that fall with the distance from the centre: a baseline without audio.
 
     Args:
         maps (Tensor): Attention maps, (N, H, W).
@@ -146,7 +146,7 @@ def centre_maps(maps: Tensor) -> Tensor:
 
 
 def random_maps(maps: Tensor, seed: int = 0) -> Tensor:
-    """Maps of the same size with a random value in each cell: chance.
+    """Make maps of random values: chance.
 
     Args:
         maps (Tensor): Attention maps, (N, H, W).

@@ -1,4 +1,4 @@
-"""What a retrieval config reports: do test videos find training videos of their class?"""
+"""Metric of retrieval by class."""
 
 import logging
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What ``tools/test.py`` reports for a pretraining config."""
+"""Metric of cross-modal retrieval, for ``tools/test.py`` on a pretraining config."""
 
 import logging
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..functional import cross_modal_retrieval
 
 @METRICS.register_module()
 class CrossModalRetrieval(BaseMetric):
-    """How well the two modalities of a video find each other, and a video its class.
+    """Retrieval between the modalities of a video, and of its class.
 
     Reports what :func:`cross_modal_retrieval` gives for the evaluated set; its notes are logged as
     warnings.

@@ -1,4 +1,4 @@
-"""Does attention lie on what sounds? For data sets with boxes."""
+"""Metric of localisation, for datasets with boxes."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ class LocalisationMetric(BaseMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Judge the pictures of one batch.
+        """Score the pictures of one batch.
 
         Args:
             data_batch (dict): The batch; not used.

@@ -1,4 +1,4 @@
-"""The metric of linear probes on several stages."""
+"""Metric of linear probes on several stages."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ class MultiStageAccuracy(BaseMetric):
         self.num_video_clips = num_video_clips
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Judge the videos of one batch.
+        """Score the videos of one batch.
 
         Args:
             data_batch (dict): The batch; not used.

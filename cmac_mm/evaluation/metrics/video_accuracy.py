@@ -1,4 +1,4 @@
-"""The metric of action recognition."""
+"""Metric of action recognition."""
 
 import numpy as np
 from mmaction.evaluation import AccMetric
@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 
 @METRICS.register_module()
 class VideoAccuracy(AccMetric):
-    """MMAction2's ``AccMetric`` for a test set that may lack some of the classes.
+    """MMAction2's ``AccMetric`` for test sets that lack some classes.
 
     ``top1``, ``top5`` and ``mean_class``, in [0, 1]. Top-5 is left out where five guesses are all
     there is (five classes or fewer). The mean of the class accuracies is taken over the classes

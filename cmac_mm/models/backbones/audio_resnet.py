@@ -1,4 +1,4 @@
-"""ResNet-9 and ResNet-18 on spectrograms, the audio encoder."""
+"""Audio encoders ResNet-9 and ResNet-18."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""AVID's audio encoder, nine convolutions."""
+"""Audio encoder of AVID."""
 
 from collections import OrderedDict
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""R(2+1)D-18, the video encoder, in the three forms that are in circulation."""
+"""Video encoder R(2+1)D-18, in three variants."""
 
 from collections.abc import Callable, Sequence
 from functools import partial

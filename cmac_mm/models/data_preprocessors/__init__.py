@@ -1,4 +1,4 @@
-"""Device side of the data path."""
+"""Normalisation and augmentation on the device."""
 
 from .audio_visual import AudioVisualDataPreprocessor
 from .recognizer import RecognizerDataPreprocessor

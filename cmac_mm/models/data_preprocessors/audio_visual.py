@@ -1,4 +1,4 @@
-"""Device side of the input: normalisation and colour jitter."""
+"""Data preprocessor: normalisation and colour jitter on the device."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 @MODELS.register_module()
 class AudioVisualDataPreprocessor(BaseDataPreprocessor):
-    """Moves a batch to the device, jitters colours (training only) and normalises.
+    """Move a batch to the device, jitter colours (training only) and normalise.
 
     Pictures travel as uint8, a quarter of their size as float32.
 
@@ -103,7 +103,7 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
         return (clips * 255).transpose(-4, -3)
 
     def normalize(self, imgs: Tensor) -> Tensor:
-        """Normalised float32 pictures of values from 0 to 255, `(B, 3, T, H, W)`."""
+        """Normalise frames with values from 0 to 255, `(B, 3, T, H, W)`, to float32."""
         return (imgs.float() - self.mean) / self.std
 
     def to_bytes(self, imgs: Tensor) -> Tensor:

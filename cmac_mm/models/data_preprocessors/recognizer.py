@@ -1,4 +1,4 @@
-"""Device side of the input of MMAction2's recognizers."""
+"""Data preprocessor of MMAction2's recognizers."""
 
 from mmaction.registry import MODELS
 
@@ -9,7 +9,7 @@ _NUM_AXES = {"imgs": 5, "audio": 4}
 
 @MODELS.register_module()
 class RecognizerDataPreprocessor(AudioVisualDataPreprocessor):
-    """Moves one modality to the device, as ``Recognizer3D`` and ``RecognizerAudio`` take it.
+    """Move one modality to the device, as ``Recognizer3D`` and ``RecognizerAudio`` take it.
 
     Like :class:`AudioVisualDataPreprocessor`, whose arguments it has. The recognizers expect one
     tensor with an axis of clips: `(B, N, 3, T, H, W)` or `(B, N, 1, F, T)`.

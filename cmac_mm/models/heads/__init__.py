@@ -1,4 +1,4 @@
-"""Heads: what is computed from features and filters."""
+"""Heads: projections, saliency, classifiers, and the losses on them."""
 
 from .avid_head import AVIDHead
 from .cluster_head import ClusterHead

@@ -1,4 +1,4 @@
-"""The head of AVID: projections, and the terms of its loss."""
+"""Head of AVID: projections and losses."""
 
 import torch.nn as nn
 import torch.nn.functional as F
@@ -85,7 +85,7 @@ class AVIDHead(BaseModule):
         self.loss_nce = MODELS.build(dict(type="NCELoss", temperature=temperature))
 
     def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L2-normalised projections `(B, D)` of the max-pooled feature maps, in float32."""
+        """Project max-pooled feature maps to L2-normalised embeddings `(B, D)`, in float32."""
         return {
             name: F.normalize(projection(maps[name].flatten(2).amax(dim=2)).float(), dim=1)
             for name, projection in self.projections.items()
@@ -95,7 +95,7 @@ class AVIDHead(BaseModule):
     def class_activation(
         self, maps: dict[str, Tensor], embeddings: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Where one modality answers to the other: class activation, the other one being the class.
+        """Compute class activation maps with the other modality's embedding as the class.
 
         The projection is applied at each position, as if the clip were that position alone, and
         compared with the other modality's embedding. AVID is not trained for this: it is the
@@ -119,7 +119,7 @@ class AVIDHead(BaseModule):
         negatives: Tensor,
         batch: RankBatch,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Weighted terms of the loss, in the order in which they are scored: the first sets Z.
+        """Compute the weighted terms of the loss; the first one that is scored sets Z.
 
         Args:
             queries (dict[str, Tensor]): What :meth:`embed` gives.

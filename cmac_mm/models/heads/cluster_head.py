@@ -1,4 +1,4 @@
-"""The head of deep clustering: classification layers for clusters."""
+"""Head of deep clustering: classification layers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -74,11 +74,11 @@ class ClusterHead(BaseModule):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What is clustered: encoders, or ``'joint'``; each once."""
+        """Names of the clusterings: encoders, or ``'joint'``; each once."""
         return tuple(dict.fromkeys(s for sources in self.supervision.values() for s in sources))
 
     def reset(self, seed: int, number: int) -> None:
-        """Draw all layers anew.
+        """Reset all layers.
 
         Args:
             seed (int): Seed of the run.
@@ -94,7 +94,7 @@ class ClusterHead(BaseModule):
         labels: dict[str, Tensor],
         weights: dict[str, Tensor] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Cross-entropy of each layer; those of one encoder are averaged.
+        """Compute the cross-entropy of each layer, averaged over the layers of an encoder.
 
         The encoders' losses are summed, as they share no weights.
 

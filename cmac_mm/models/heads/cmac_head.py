@@ -1,4 +1,4 @@
-"""CMAC's heads: projections and saliency of both modalities, and the losses on them."""
+"""Head of CMAC: projections, saliency heads and losses."""
 
 import torch
 import torch.nn as nn
@@ -111,18 +111,18 @@ class CMACHead(BaseModule):
 
     @property
     def num_clips(self) -> int:
-        """Clips a video that the losses take."""
+        """Number of clips a video that the losses need."""
         contrast = self.loss_contrastive
         if contrast is None:
             return 1
         return 2 if contrast.within_modal_positives or len(self.channels) == 1 else 1
 
     def projection_of(self, modality: str) -> nn.Module:
-        """The projection of ``'visual'`` or ``'audio'``."""
+        """Get the projection of ``'visual'`` or ``'audio'``."""
         return self.projections[modality if self.projection == "separate" else self.projection]
 
     def embed(self, kernels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L2-normalised projections of the filters `(B, embed_channels)`, in float32.
+        """Project the filters to L2-normalised embeddings `(B, embed_channels)`, in float32.
 
         Empty without the contrastive loss.
         """
@@ -134,7 +134,7 @@ class CMACHead(BaseModule):
         }
 
     def predict_attention(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Attention that each feature map `(B, C, *S)` predicts in its own modality `(B, *S)`."""
+        """Predict attention `(B, *S)` from each feature map `(B, C, *S)` alone."""
         return {
             name: saliency(maps[name]) for name, saliency in self.saliency.items() if name in maps
         }
@@ -147,7 +147,7 @@ class CMACHead(BaseModule):
         keys: Keys | None,
         batch: RankBatch,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Parts of the objective (eq. 8).
+        """Compute the parts of the objective (eq. 8).
 
         Args:
             maps (dict[str, Tensor]): Feature maps of both encoders, or of one.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class MultiStageLinearHead(BaseModule):
-    """One linear probe a stage (Morgado et al. 2021, tables 1 and 2): max-pool, batch norm, linear.
+    """Linear probes, one a stage: max-pool, batch norm, linear (AVID, tables 1 and 2).
 
     Each map is max-pooled to a fixed size, whatever the size of the clip: with the defaults to
     9216, 8192, 9216 and 8192 values. The losses are summed; since no two probes share a weight and
@@ -62,7 +62,7 @@ class MultiStageLinearHead(BaseModule):
             )
 
     def forward(self, feats: Sequence[Tensor], **_: object) -> list[Tensor]:
-        """Class scores of each stage.
+        """Compute class scores of each stage.
 
         Args:
             feats (Sequence[Tensor]): Feature maps `(B, C, T, H, W)` or `(B, C, F, T)`, one a stage.
@@ -84,7 +84,7 @@ class MultiStageLinearHead(BaseModule):
     def loss(
         self, feats: Sequence[Tensor], data_samples: Sequence[ActionDataSample], **_: object
     ) -> dict[str, Tensor]:
-        """Cross-entropy and top-1 accuracy of each stage, ``loss_block1`` and ``top1_block1`` on.
+        """Compute cross-entropy and top-1 accuracy of each stage, ``loss_block1`` and so on.
 
         Args:
             feats (Sequence[Tensor]): Feature maps of B x N clips, N clips a sample.
@@ -101,7 +101,7 @@ class MultiStageLinearHead(BaseModule):
     def predict(
         self, feats: Sequence[Tensor], data_samples: Sequence[ActionDataSample], **_: object
     ) -> Sequence[ActionDataSample]:
-        """Add ``block_scores``, probabilities `(stages, N clips, num_classes)`, to each sample.
+        """Set ``block_scores``, probabilities `(stages, N clips, num_classes)`, in each sample.
 
         Args:
             feats (Sequence[Tensor]): Feature maps of B x N clips, N clips a sample.

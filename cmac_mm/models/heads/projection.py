@@ -1,10 +1,10 @@
-"""Projection heads: filter or feature vector in, embedding out."""
+"""Projection heads: from filter or feature to embedding."""
 
 import torch.nn as nn
 
 
 class ProjectionHead(nn.Sequential):
-    """Linear layers with ReLU between them, and batch norm where asked for.
+    """Projection head: linear layers with ReLU, and optional batch norm.
 
     Two layers are MoCo v2's head, three AVID's; two with batch norm and no hidden bias GDT's.
 

@@ -27,5 +27,5 @@ class SaliencyHead(nn.Module):
         )
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """Attention in [0, 1]: `(B, C, *S)` to `(B, *S)`."""
+        """Predict attention in [0, 1]: `(B, C, *S)` to `(B, *S)`."""
         return self.layers(feature_map).squeeze(1).sigmoid()

@@ -12,7 +12,7 @@ _BALANCED_POSITIONS = 100
 
 
 def attention_consistency(predicted: Tensor, target: Tensor, reduction: str = "sum") -> Tensor:
-    """Squared L2 distance of two attention maps (CMAC, eq. 6), averaged over the batch.
+    """Compute the squared L2 distance of two attention maps (CMAC, eq. 6), averaged over the batch.
 
     Args:
         predicted (Tensor): Attention predicted from the modality alone `(B, *S)`.
@@ -71,6 +71,6 @@ class AttentionConsistencyLoss(nn.Module):
         self.detach_target = detach_target
 
     def forward(self, predicted: Tensor, guided: Tensor) -> Tensor:
-        """Loss of `(B, *S)` maps; see :func:`attention_consistency`."""
+        """Compute the loss of `(B, *S)` maps; see :func:`attention_consistency`."""
         target = guided.detach() if self.detach_target else guided
         return self.loss_weight * attention_consistency(predicted, target, self.reduction)

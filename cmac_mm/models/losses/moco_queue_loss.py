@@ -19,7 +19,7 @@ def queue_contrast(
     sample_idx: Tensor,
     temperature: float,
 ) -> tuple[Tensor, Tensor]:
-    """-log of the positive's share among itself and all negatives (CMAC, eq. 7).
+    """Compute the contrastive loss of queries against one positive and all negatives (CMAC, eq. 7).
 
     A negative that comes from the query's own video (same row number) does not count.
 
@@ -89,7 +89,7 @@ class MoCoQueueLoss(nn.Module):
     def forward(
         self, queries: dict[str, Tensor], keys: Keys, batch: RankBatch
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Losses of all directions, ``loss_visual_to_audio`` and so on; see :func:`queue_contrast`.
+        """Compute the losses of all directions; see :func:`queue_contrast`.
 
         Args:
             queries (dict[str, Tensor]): Normalised embeddings `(B, D)` of one or two modalities.

@@ -16,7 +16,7 @@ from ...utils import Watch
 def nce_loss(
     positive_scores: Tensor, negative_scores: Tensor, z: Tensor, valid: Tensor | None = None
 ) -> Tensor:
-    """Loss of telling a sample's positives from its negatives one by one (AVID, eq. 1 and 2).
+    """Compute the noise contrastive loss of positive and negative scores (AVID, eq. 1 and 2).
 
     With ``e = exp(score)`` a row is taken for a positive with the probability
     ``e / (e + K Z)``; of each sample the mean over positives of ``-log p`` and the sum over
@@ -80,7 +80,7 @@ class NCELoss(nn.Module):
         valid: Tensor | None = None,
         sizes: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Loss and top-1 accuracy of one term.
+        """Compute loss and top-1 accuracy of one term.
 
         Args:
             query (Tensor): Normalised embeddings `(B, D)`.

@@ -1,4 +1,4 @@
-"""The keys that queries are compared with."""
+"""Keys of the contrastive loss."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from ...utils.dist import RankBatch, gather_batch_with_grad
 
 
 class Keys(NamedTuple):
-    """Normalised keys of each modality.
+    """Normalised keys of each modality, of this batch and of earlier ones.
 
     Attributes:
         own (dict[str, Tensor]): Keys of the queries' own clips `(B, D)`; empty with one modality.
@@ -27,7 +27,7 @@ class Keys(NamedTuple):
 
 
 def in_batch_keys(queries: dict[str, Tensor], batch: RankBatch) -> Keys:
-    """Take the queries themselves as keys, with gradient.
+    """Use the queries themselves as keys, with gradient.
 
     Args:
         queries (dict[str, Tensor]): Normalised embeddings `(B, D)` of each modality.

@@ -1,4 +1,4 @@
-"""One remembered embedding for each video."""
+"""Memory bank: one embedding for each video."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _DRAWN = 1 << 20  # rows that are drawn at a time
 
 
 class MemoryBank(nn.Module):
-    """Slowly moving embeddings of all videos (Wu et al. 2018), the targets of AVID.
+    """Memory bank with a slowly moving embedding of each video (Wu et al. 2018).
 
     Row ``i`` belongs to the video in row ``i`` of the training list, whichever clip of it comes.
     The rows are a buffer, so they are in every checkpoint; they start as random unit vectors.
@@ -52,7 +52,7 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def resize(self, size: int, generator: torch.Generator | None = None) -> None:
-        """Start again with another number of rows.
+        """Reset the bank to random rows of another number.
 
         Args:
             size (int): Number of videos.
@@ -74,7 +74,7 @@ class MemoryBank(nn.Module):
         return self.entries.to(self._precise)
 
     def rows(self, idx: Tensor) -> Tensor:
-        """Rows of some videos, without gradient.
+        """Get rows of some videos, without gradient.
 
         Args:
             idx (Tensor): Row numbers, of any shape.
@@ -86,7 +86,7 @@ class MemoryBank(nn.Module):
 
     @torch.no_grad()
     def update(self, idx: Tensor, embeddings: Tensor, sizes: Sequence[int] | None = None) -> None:
-        """Move the rows of the videos of a batch, on all ranks those of all ranks.
+        """Update the rows of the videos of a batch, of all ranks.
 
         Of a video that is there more than once the embeddings are averaged first: the row moves
         once.

@@ -1,4 +1,4 @@
-"""Drawing the videos that a sample is contrasted with."""
+"""Random negatives."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ def draw_negatives(
     seeds: Sequence[int] | None = None,
     candidates: Tensor | None = None,
 ) -> Tensor:
-    """Draw negatives for each sample: uniform over the other videos that are no positives of it.
+    """Draw negatives for each sample, uniform over the other videos that are no positives.
 
     With replacement, as AVID does. The draws are made on the CPU, so they are the same on every
     device, and nothing waits for the device.

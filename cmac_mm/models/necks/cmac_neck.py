@@ -1,4 +1,4 @@
-"""CMAC's neck: filters of both modalities, and the attention they guide in each other."""
+"""Neck of CMAC: filters of both modalities, and guided attention."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from .pyramid_correlation import NORMS, pyramid_correlation
 
 @dataclass(frozen=True)
 class Filters:
-    """Filters, and the attention that they guide.
+    """Filters of both modalities, and the attention that they guide.
 
     Attributes:
         kernels (dict[str, Tensor]): Filters kappa `(B, channels)` of each modality (CMAC, eq. 3).
@@ -98,11 +98,11 @@ class CMACNeck(BaseModule):
             )
 
     def branch(self, modality: str) -> nn.Sequential:
-        """The filter branch of ``'visual'`` or ``'audio'``."""
+        """Get the filter branch of ``'visual'`` or ``'audio'``."""
         return getattr(self, f"{modality}_filter")
 
     def forward(self, maps: dict[str, Tensor]) -> Filters:
-        """Compute filters, and the attention that they guide in the other modality.
+        """Compute the filters of the feature maps.
 
         Args:
             maps (dict[str, Tensor]): Feature maps `(B, C, T, H, W)` under ``visual`` and

@@ -1,4 +1,4 @@
-"""Pyramid correlation filtering (CMAC, eq. 4): where does one modality answer to the other?"""
+"""Pyramid correlation filtering (CMAC, eq. 4)."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ NORMS = ("cosine", "softmax", "none")
 
 
 def correlation_response(kernel: Tensor, feature_map: Tensor, norm: str = "cosine") -> Tensor:
-    """Response of one filter at every position of a feature map (CMAC, eq. 4).
+    """Correlate one filter with every position of a feature map (CMAC, eq. 4).
 
     Args:
         kernel (Tensor): Filters `(B, C)`.
@@ -32,7 +32,7 @@ def correlation_response(kernel: Tensor, feature_map: Tensor, norm: str = "cosin
 def pyramid_correlation(
     kernel: Tensor, feature_map: Tensor, norm: str = "cosine", num_scales: int = 2
 ) -> Tensor:
-    """Guided attention: responses at several scales, averaged (CMAC, eq. 4 and figure 3).
+    """Compute guided attention: responses averaged over scales (CMAC, eq. 4 and figure 3).
 
     At each further scale the feature map is average-pooled to ``max(1, size // 2)`` on every axis,
     the response computed again and resized back (tri- or bilinear). With ``norm='softmax'`` a

@@ -1,4 +1,4 @@
-"""What is trained: one class a method."""
+"""Methods of self-supervised learning, one class each."""
 
 from .audio_visual_model import AudioVisualModel
 from .avid import AVID

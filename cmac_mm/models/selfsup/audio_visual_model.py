@@ -1,4 +1,4 @@
-"""Base of the methods: two encoders, a neck where there is one, and the head with the losses."""
+"""Base class of the methods: backbones, neck and head."""
 
 from mmaction.registry import MODELS
 from mmaction.structures import ActionDataSample
@@ -10,7 +10,7 @@ from ..feature_map import run_encoder
 
 
 class AudioVisualModel(EncoderModel):
-    """Backbones, neck and head, in the order in which a clip passes them.
+    """Base class of the methods: backbones, an optional neck, and a head with the losses.
 
     A method implements ``loss``, which returns the parts of the loss and what else is logged in
     one dictionary, and ``predict``; its head's ``loss`` returns ``(losses, logs)``.
@@ -50,7 +50,7 @@ class AudioVisualModel(EncoderModel):
         self.head = MODELS.build(head)
 
     def extract(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Feature maps ``visual_map`` `(B, C, T, H, W)` and ``audio_map`` `(B, C, F, T)`."""
+        """Compute maps: ``visual_map`` `(B, C, T, H, W)` and ``audio_map`` `(B, C, F, T)`."""
         clips, _ = self.split_clips(inputs)
         return {f"{name}_map": feature_map for name, feature_map in self._encode(clips).items()}
 

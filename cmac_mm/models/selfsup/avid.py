@@ -17,7 +17,7 @@ from .list_bound import ListBound
 
 @MODELS.register_module()
 class AVID(ListBound, AudioVisualModel):
-    """Instance discrimination against memory banks, across modalities, within them, or both.
+    """Audio-visual instance discrimination against memory banks, optionally with CMA.
 
     The terms of the loss are those of :class:`AVIDHead`. Cross-modal agreement joins once
     ``positives`` were mined (see ``CrossModalAgreementHook``). Which videos there are is told by
@@ -120,7 +120,7 @@ class AVID(ListBound, AudioVisualModel):
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None
     ) -> dict[str, Tensor]:
-        """Parts of the loss; in training the banks then take the batch's embeddings.
+        """Compute the parts of the loss; in training, update the banks.
 
         Returns:
             dict[str, Tensor]: Keys that contain ``loss`` are summed by MMEngine, ``top1`` of each
@@ -153,14 +153,14 @@ class AVID(ListBound, AudioVisualModel):
         return {**{name: batch.weight * loss for name, loss in losses.items()}, **logs}
 
     def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L2-normalised embeddings `(B, D)` of feature maps."""
+        """Compute L2-normalised embeddings `(B, D)` of feature maps."""
         return self.head.embed(maps)
 
     @torch.no_grad()
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
     ) -> list[ActionDataSample]:
-        """Features, embeddings and class activation.
+        """Compute features, embeddings and class activation.
 
         Returns:
             list[ActionDataSample]: The data samples with, for each modality: ``visual_feature``

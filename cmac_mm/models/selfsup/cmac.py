@@ -99,7 +99,7 @@ class CMAC(AudioVisualModel):
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None
     ) -> dict[str, Tensor]:
-        """Parts of the objective (eq. 8), and what tells whether they work.
+        """Compute the parts of the objective (eq. 8), and values for the log.
 
         Returns:
             dict[str, Tensor]: Keys that contain ``loss`` are summed by MMEngine; the others are
@@ -151,14 +151,14 @@ class CMAC(AudioVisualModel):
         return keys
 
     def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """L2-normalised embeddings `(B, D)` of feature maps; none without the contrastive loss."""
+        """Compute L2-normalised embeddings `(B, D)`; empty without the contrastive loss."""
         return self.head.embed(self.neck(maps).kernels)
 
     @torch.no_grad()
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
     ) -> list[ActionDataSample]:
-        """Features, embeddings and attention maps.
+        """Compute features, embeddings and attention maps.
 
         Returns:
             list[ActionDataSample]: The data samples with, for each modality: ``visual_feature``

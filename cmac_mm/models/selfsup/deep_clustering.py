@@ -19,7 +19,7 @@ from .list_bound import ListBound
 
 @MODELS.register_module()
 class DeepClustering(ListBound, AudioVisualModel):
-    """Encoders that learn to tell the cluster that each video is in.
+    """Deep clustering: encoders that classify the cluster of each video.
 
     Training alternates: the features of all training videos are clustered with k-means, and the
     encoders are trained to classify the clusters, with new classification layers. One such turn is
@@ -88,16 +88,16 @@ class DeepClustering(ListBound, AudioVisualModel):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What is clustered: encoders, or ``'joint'``; each once."""
+        """Names of the clusterings: encoders, or ``'joint'``; each once."""
         return self.head.sources
 
     @property
     def current_round(self) -> int:
-        """Number of the round, -1 if there is none yet; waits for the device only if it changed."""
+        """Number of the round, -1 before the first; waits for the device only after a change."""
         return self._current_round(self.round)
 
     def labels(self, source: str) -> Tensor:
-        """Cluster of each video `(N,)`, int32, -1 for those left out."""
+        """Get the cluster of each video `(N,)`, int32, -1 for those left out."""
         return getattr(self, f"labels_{source}")
 
     def begin_round(
@@ -107,7 +107,7 @@ class DeepClustering(ListBound, AudioVisualModel):
         centroids: Mapping[str, np.ndarray],
         seed: int,
     ) -> list[nn.Parameter]:
-        """Take new clusters, and reset the head.
+        """Set new clusters, and reset the head.
 
         Args:
             number (int): The round, counted from 0.
@@ -144,7 +144,7 @@ class DeepClustering(ListBound, AudioVisualModel):
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None
     ) -> dict[str, Tensor]:
-        """Parts of the loss.
+        """Compute the parts of the loss.
 
         Returns:
             dict[str, Tensor]: For each layer of the head ``loss_<encoder>_by_<source>``, which
@@ -183,7 +183,7 @@ class DeepClustering(ListBound, AudioVisualModel):
     def predict(
         self, inputs: dict[str, Tensor], data_samples: list[ActionDataSample] | None = None
     ) -> list[ActionDataSample]:
-        """Features.
+        """Compute features.
 
         Returns:
             list[ActionDataSample]: The data samples with, for each encoder, ``visual_feature``

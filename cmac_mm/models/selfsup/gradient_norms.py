@@ -1,4 +1,4 @@
-"""How much each part of a loss moves the encoders."""
+"""Gradient norms of the parts of a loss."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ _GRADIENT_SCALE = 2.0**10
 
 
 def gradient_norms(losses: dict[str, Tensor], maps: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Gradient norm of each part of the loss at the encoders' feature maps.
+    """Compute the gradient norm of each part of the loss at the encoders' feature maps.
 
     Args:
         losses (dict[str, Tensor]): Scalars under names that begin with ``loss_``.

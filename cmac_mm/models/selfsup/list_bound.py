@@ -10,7 +10,7 @@ _DIGEST_BYTES = 32
 
 
 class ListBound:
-    """Mixin of models some of whose buffers belong to one list of training videos.
+    """Mixin of models with buffers that belong to one list of training videos.
 
     The buffers named in ``row_buffers`` have a row for each video, -1 where nothing is known. They
     get their size from :meth:`bind_list`, which a hook calls before training, or from the
@@ -31,11 +31,11 @@ class ListBound:
 
     @property
     def num_videos(self) -> int:
-        """Rows of the buffers; 0 before their size is known."""
+        """Number of rows of the buffers; 0 before it is known."""
         return len(getattr(self, self.row_buffers[0]))
 
     def bind_list(self, num_videos: int, digest: bytes, seed: int) -> None:
-        """Start with empty rows for a list of videos.
+        """Reset the buffers for a list of videos.
 
         Args:
             num_videos (int): Number of videos.
@@ -52,7 +52,7 @@ class ListBound:
         setattr(self, name, buffer.new_full((num_videos, *buffer.shape[1:]), -1))
 
     def _check_rows(self, batch: RankBatch) -> None:
-        """See that the batch's videos have rows.
+        """Check that the batch's videos have rows.
 
         Raises:
             ValueError: If one has none.

@@ -1,4 +1,4 @@
-"""Key encoders: slow copies of the query encoders (MoCo, He et al. 2020)."""
+"""Key encoders: momentum copies of the query encoders (MoCo, He et al. 2020)."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -55,7 +55,7 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def copy_from(self, originals: Iterable[nn.Module]) -> None:
-        """Take the originals' weights.
+        """Copy the weights of the query encoder.
 
         Args:
             originals (Iterable[nn.Module]): f, g and P of the query.
@@ -64,7 +64,7 @@ class MomentumEncoder(nn.Module):
 
     @torch.no_grad()
     def follow(self, originals: Iterable[nn.Module]) -> None:
-        """Move the weights towards the originals', if these have changed since the last call.
+        """Move the weights towards the query encoder's, if these changed since the last call.
 
         So the key encoders move once an optimiser step, also where gradients are accumulated over
         several batches, or a step is left out for want of finite gradients.

@@ -32,7 +32,7 @@ _NAME = re.compile(r"(?:test_)?([a-z]+)\d+")
 
 
 def read_dcase(year: int, files: Iterable[str], table: Path | None = None) -> Annotations:
-    """Tell training and test recordings of the scene task of the IEEE AASP challenge.
+    """Read the training and test recordings of DCASE's scene task.
 
     "Detection and Classification of Acoustic Scenes and Events", Stowell et al., 2015: ten scenes,
     30 s of sound each. The public development set (``scenes_stereo/bus01.wav`` ..., ten files a

@@ -1,4 +1,4 @@
-"""Finding the media files that annotations name."""
+"""Search of the media files that annotations name."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _raise(error: OSError) -> None:
 
 
 class PathIndex:
-    """Finds files by their path, whatever the suffix.
+    """Index of files by their path, whatever the suffix.
 
     Args:
         files (Iterable[str]): Paths, as :func:`scan_media` lists them.
@@ -100,12 +100,12 @@ class PathIndex:
         self._paths = {path.rpartition(".")[0]: path for path in files}
 
     def find(self, clip: Clip) -> str | None:
-        """Path of the clip's file, if there is one."""
+        """Find the path of a clip's file; None if there is none."""
         return self._paths.get(str(PurePosixPath(clip.name).with_suffix("")))
 
 
 class StemIndex:
-    """Finds files by their name, whatever the folder, the suffix and the case of letters.
+    """Index of files by their name, whatever folder, suffix and case.
 
     The first in the order of paths counts, where two have the same name.
 
@@ -119,7 +119,7 @@ class StemIndex:
             self._paths.setdefault(PurePosixPath(path).stem.casefold(), path)
 
     def find(self, clip: Clip) -> str | None:
-        """Path of the clip's file, if there is one."""
+        """Find the path of a clip's file; None if there is none."""
         return self._paths.get(PurePosixPath(clip.name).stem.casefold())
 
 
@@ -128,7 +128,7 @@ _TIMES = re.compile(r"(?:_(\d+(?:\.\d+)?))?(?:_(\d+(?:\.\d+)?))?")
 
 
 class YouTubeIndex:
-    """Finds files named by YouTube id, as downloaders name them.
+    """Index of files by YouTube id, as downloaders name them.
 
     ``ID``, ``ID_START``, ``ID_START_END``, each also with a ``Y`` before it; times in seconds
     (``30``, ``000030``, ``30.000``) or milliseconds (``30000``). A file that names other times
@@ -155,7 +155,7 @@ class YouTubeIndex:
             same.sort(key=lambda file: -len(file[0]))  # stable: paths stay in order
 
     def find(self, clip: Clip) -> str | None:
-        """Path of the clip's file, if there is one."""
+        """Find the path of a clip's file; None if there is none."""
         assert clip.span is not None, "YouTube clips have a span"
         for named, path in self._files.get(clip.name, ()):
             pairs = list(zip(named, clip.span, strict=False))

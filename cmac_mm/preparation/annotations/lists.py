@@ -1,4 +1,4 @@
-"""What annotations say, and the lists made of it."""
+"""Entries of annotations, and the lists made from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...utils import write_text
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An entry of an official annotation.
+    """Entry of an official annotation.
 
     Attributes:
         name (str): What the annotation calls it: a path, or a YouTube id where ``span`` is given.
@@ -34,7 +34,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class AnnotationList:
-    """A list to be made.
+    """List to be written.
 
     Attributes:
         name (str): Name of the list's file, without ``.txt``.
@@ -54,7 +54,7 @@ class AnnotationList:
 
 @dataclass(frozen=True)
 class ClassList:
-    """The classes, in the order of their labels.
+    """Classes in the order of their labels.
 
     Attributes:
         name (str): Name of the file, without ``.txt``.
@@ -69,7 +69,7 @@ class ClassList:
 
 @dataclass(frozen=True)
 class Annotations:
-    """All that is made of the annotations of one data set.
+    """Lists and classes made from the annotations of one dataset.
 
     Attributes:
         lists (list[AnnotationList]): The lists.
@@ -84,7 +84,7 @@ class Annotations:
 
 @dataclass(frozen=True)
 class ListSummary:
-    """What became of a list.
+    """Summary of a written list.
 
     Attributes:
         path (Path): The list's file.
@@ -174,7 +174,7 @@ def write_lists(
 
 
 def check_name(path: str) -> None:
-    """Refuse a name that cannot stand in a list.
+    """Raise an error for a name that cannot stand in a list.
 
     Args:
         path (str): The file as a list would name it.

@@ -1,4 +1,4 @@
-"""Batches over ranks: their sizes, their split, and gathering them; what one rank does for all."""
+"""Batches over ranks: sizes, split and gathering; calls on one rank."""
 
 from .exchange import exchange_rows
 from .gather import gather_batch, gather_batch_with_grad

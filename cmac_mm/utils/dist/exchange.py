@@ -1,4 +1,4 @@
-"""Rows of the batch of all ranks in another order."""
+"""Exchange of rows among ranks."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @torch.no_grad()
 def exchange_rows(batch: Tensor, order: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Put the rows of all ranks into another order, and give this rank its share of them.
+    """Reorder the rows of all ranks, and get this rank's share of them.
 
     Each row goes to the rank that needs it and to no other.
 

@@ -27,7 +27,7 @@ def gather_batch(batch: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
 
 
 def gather_batch_with_grad(batch: Tensor, sizes: Sequence[int] | None = None) -> Tensor:
-    """Like :func:`gather_batch`, with gradients flowing back to the rank they came from."""
+    """Concatenate the batches of all ranks, with gradients that flow back to their ranks."""
     if dist.get_world_size() == 1:
         return batch
     return _join(dist_nn.all_gather(_padded(batch, sizes)), sizes)

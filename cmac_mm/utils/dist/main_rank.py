@@ -1,4 +1,4 @@
-"""What one process does for all ranks."""
+"""Calls on one rank for all."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""One rank's share of a batch, and how it lies in the batch of all ranks."""
+"""Batch of one rank, and its place in the batch of all ranks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .split import split_sizes
 
 @dataclass(frozen=True)
 class RankBatch:
-    """What losses and memories need to know of a batch over ranks.
+    """Batch of one rank: row numbers, seeds, and the sizes of all ranks' batches.
 
     Attributes:
         numbers (tuple[int, ...]): Row numbers of this rank's videos in the training list.
@@ -38,7 +38,7 @@ class RankBatch:
     def from_samples(
         cls, samples: Sequence[BaseDataElement] | None, size: int, device: torch.device
     ) -> RankBatch:
-        """Read a batch from what the sampler and the data set wrote into its samples.
+        """Make a batch from the metadata of its samples.
 
         The last batch of an epoch may be smaller on some ranks. :class:`ResumableSampler` divides
         it by a rule and gives each sample the size of the global batch, ``global_batch_size``, so

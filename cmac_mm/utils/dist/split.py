@@ -1,8 +1,8 @@
-"""How a global batch is divided among ranks."""
+"""Split of a batch over ranks."""
 
 
 def split_sizes(total: int, parts: int) -> list[int]:
-    """Sizes of the most equal split of samples over ranks, the larger ones first.
+    """Compute the most equal split of samples over ranks, larger shares first.
 
     Args:
         total (int): Samples of a global batch.

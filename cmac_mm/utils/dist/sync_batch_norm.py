@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class CPUSyncBatchNorm(_BatchNorm):
-    """What torch's SyncBatchNorm is on GPUs (Ioffe and Szegedy 2015, over all ranks).
+    """Batch norm over all ranks on a CPU, like torch's SyncBatchNorm on GPUs.
 
     Ranks may hold different numbers of samples. Gradients flow through the statistics to all ranks.
     """
