@@ -1,12 +1,16 @@
 """The worked examples of docs/extend, with the files and configs that the pages give."""
 
 import itertools
+import os
+import sys
 
 import numpy as np
 import pytest
 import torch
 from helpers.method_steps import make_data
-from helpers.readme_commands import write_files
+from helpers.paths import ROOT
+from helpers.processes import run as run_command
+from helpers.readme_commands import blocks, write_files
 from mmaction.registry import METRICS, MODELS, TRANSFORMS
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -86,3 +90,36 @@ def test_metric(folder):
     metric.process({}, samples)
     # Ranks 1, 2, 3 and 1; torch takes the lower of the two in the middle.
     assert metric.evaluate(4) == {"rank/audio_to_video": 1.0}
+
+
+PYTHON = """#!/bin/sh
+tool=$1
+case $1 in
+*/make_sounding_shapes.py) set -- "$@" --num-train 64 --num-test 32 --num-bad 1 ;;
+*/train.py) set -- "$@" --cfg-options epochs=1 train_dataloader.num_workers=0 \\
+    train_dataloader.persistent_workers=False ;;
+esac
+exec {python} "$@"
+"""
+
+
+@pytest.mark.slow
+def test_commands(tmp_path):
+    """All commands of the pages but those on checkpoints of other pages, on a small set."""
+    for name in ("tools", "configs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for page in PAGES:
+        write_files(f"docs/extend/{page}.md", tmp_path)
+    python = tmp_path / "programs/python"
+    python.parent.mkdir()
+    python.write_text(PYTHON.format(python=sys.executable))
+    python.chmod(0o755)
+    commands = [b for page in ("index", *PAGES) for b in blocks(f"docs/extend/{page}.md")]
+    text = "\n".join(commands).replace("epoch_6.pth", "epoch_1.pth")
+    text = text.replace("work_dirs/quickstart", "work_dirs/my_transform")
+    lines = [line for line in text.splitlines() if "cmac_k400" not in line]
+    path = f"{python.parent}:{os.environ['PATH']}"
+    script = "\n".join(lines).replace("PYTHONPATH=.", f"PYTHONPATH=.:{ROOT}")
+    status, output = run_command("bash", "-e", "-c", script, cwd=tmp_path, timeout=580, PATH=path)
+    assert status == 0, output[-5000:]
+    assert "rank/audio_to_video" in output and "my-retrieval" in output
