@@ -21,12 +21,12 @@ class AVIDAudioNet(BaseModule):
 
     Args:
         base_channels (int): Channels of the first block, doubled at each further one; below 64
-            for small runs. Default: 64.
-        strides (Sequence[int]): Stride of each block; (1, 2, 2, 1) in AVID's ablations. Default:
+            for small runs. Defaults to 64.
+        strides (Sequence[int]): Stride of each block; (1, 2, 2, 1) in AVID's ablations. Defaults to
             (2, 2, 2, 1).
-        out_indices (Sequence[int]): Blocks to return, counted from 0. Default: (3,), the last.
+        out_indices (Sequence[int]): Blocks to return, counted from 0. Defaults to (3,), the last.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
-            ``PretrainedEncoder``, after Kaiming (fan out) for convolutions. Default: None.
+            ``PretrainedEncoder``, after Kaiming (fan out) for convolutions. Defaults to None.
 
     Raises:
         ValueError: If there are not four strides, or a block to return does not exist.

@@ -22,7 +22,7 @@ class Conv2Plus1D(nn.Sequential):
         in_channels (int): Input channels.
         out_channels (int): Output channels.
         mid_channels (int): Channels between the two convolutions.
-        stride (int): Stride in time and space. Default: 1.
+        stride (int): Stride in time and space. Defaults to 1.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AVIDBlock(nn.Module):
     Args:
         in_channels (int): Input channels.
         out_channels (int): Output channels, and channels of all convolutions inside.
-        stride (int): Stride in time and space of the first factorised convolution. Default: 1.
+        stride (int): Stride in time and space of the first factorised convolution. Defaults to 1.
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
@@ -113,21 +113,21 @@ class R2Plus1D(BaseModule):
     high and wide with ``avid``.
 
     Args:
-        variant (str): ``'torchvision'``, ``'caffe2'`` or ``'avid'``. Default: ``'torchvision'``.
-        depth (int): 18, two residual blocks a stage, or 10, one (AVID's ablations). Default: 18.
+        variant (str): ``'torchvision'``, ``'caffe2'`` or ``'avid'``. Defaults to ``'torchvision'``.
+        depth (int): 18, two residual blocks a stage, or 10, one (AVID's ablations). Defaults to 18.
         base_channels (int): Channels of the first stage, doubled at each further one; below 64
-            for small runs. Default: 64.
+            for small runs. Defaults to 64.
         stage_blocks (Sequence[int], optional): Residual blocks a stage, fewer for small runs.
-            Default: those of ``depth``.
-        strides (Sequence[int]): Stride in time and space of each stage. Default: (1, 2, 2, 2).
-        out_indices (Sequence[int]): Stages to return. Default: (3,), the last.
+            Defaults to those of ``depth``.
+        strides (Sequence[int]): Stride in time and space of each stage. Defaults to (1, 2, 2, 2).
+        out_indices (Sequence[int]): Stages to return. Defaults to (3,), the last.
         stem_pool (bool): The max-pool of ``avid``'s stem; without it AVID's ablations are done. The
-            other variants have none. Default: True.
+            other variants have none. Defaults to True.
         with_cp (bool): Gradient checkpointing: keep only the residual blocks' inputs for the
-            backward pass and run the blocks again there. Less memory, more time. Default: False.
+            backward pass and run the blocks again there. Less memory, more time. Defaults to False.
         init_cfg (dict | list, optional): Further MMEngine initialisation, such as
             ``PretrainedEncoder``, after Kaiming (fan out) for convolutions, as torchvision has it.
-            Default: None.
+            Defaults to None.
 
     Raises:
         ValueError: If an argument is outside the values given above.

@@ -1,4 +1,4 @@
-"""A classification layer that can be drawn anew."""
+"""Classification layer that is reset in each round."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class ClusterClassifier(nn.Module):
-    """One linear layer that tells a clip's cluster.
+    """Linear layer that classifies the cluster of a clip.
 
     Args:
         in_channels (int): Length of the features.
@@ -21,7 +21,7 @@ class ClusterClassifier(nn.Module):
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator) -> None:
-        """Draw the weights from N(0, 0.01), as DeepCluster does (Caron et al. 2018); biases 0.
+        """Reset the weights to N(0, 0.01), as in DeepCluster (Caron et al. 2018); biases to 0.
 
         Args:
             generator (torch.Generator): On the CPU, so that all devices draw the same.
@@ -32,13 +32,13 @@ class ClusterClassifier(nn.Module):
     def forward(
         self, features: Tensor, labels: Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and accuracy, in float32 also under mixed precision.
+        """Compute cross-entropy and accuracy, in float32 also under mixed precision.
 
         Args:
             features (Tensor): Features `(B, C)`.
             labels (Tensor): Clusters `(B,)`; samples with -1 do not count.
-            weights (Tensor, optional): What each sample counts in the loss `(B,)`. Default: None,
-                1.
+            weights (Tensor, optional): What each sample counts in the loss `(B,)`. Defaults to
+                None, 1.
 
         Returns:
             tuple[Tensor, Tensor]: The loss, its sum over the samples that count divided by B (so

@@ -21,11 +21,11 @@ class MultiStageLinearHead(BaseModule):
 
     Args:
         num_classes (int): Classes.
-        in_channels (Sequence[int]): Channels of each stage. Default: (64, 128, 256, 512).
+        in_channels (Sequence[int]): Channels of each stage. Defaults to (64, 128, 256, 512).
         pool_sizes (Sequence[Sequence[int]]): Frames, height and width that each stage is pooled to,
-            for sound frequencies and times. Default: ((1, 12, 12), (1, 8, 8), (1, 6, 6),
+            for sound frequencies and times. Defaults to ((1, 12, 12), (1, 8, 8), (1, 6, 6),
             (1, 4, 4)).
-        init_cfg (dict | list, optional): MMEngine initialisation. Default: None, PyTorch's.
+        init_cfg (dict | list, optional): MMEngine initialisation. Defaults to None, PyTorch's.
 
     Raises:
         ValueError: If the arguments differ in length.

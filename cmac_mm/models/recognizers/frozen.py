@@ -22,7 +22,7 @@ class _Frozen:
 
 @MODELS.register_module()
 class FrozenRecognizer3D(_Frozen, Recognizer3D):
-    """MMAction2's ``Recognizer3D`` with an encoder that stays as it is: linear probes.
+    """MMAction2's ``Recognizer3D`` with a frozen encoder, for linear probes.
 
     The encoder gets no gradient and stays in eval mode, so that neither its weights nor its batch
     norm statistics change.
