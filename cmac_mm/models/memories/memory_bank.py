@@ -21,12 +21,12 @@ class MemoryBank(nn.Module):
     Args:
         size (int): Number of videos. 0 for a bank that gets its size later: from :meth:`resize`,
             or from the checkpoint that is loaded into it.
-        channels (int): Length of an embedding. Default: 128.
+        channels (int): Length of an embedding. Defaults to 128.
         momentum (float): What stays of a row when its video comes: ``row <- normalised(momentum *
-            row + (1 - momentum) * embedding)``. Default: 0.5.
+            row + (1 - momentum) * embedding)``. Defaults to 0.5.
         dtype (str): What rows are kept in: ``'float32'``, or ``'float16'`` in half the memory;
             rounding then moves an element of a unit vector by 2.5e-4 at most. Everything is
-            computed in float32. Default: ``'float32'``.
+            computed in float32. Defaults to ``'float32'``.
 
     Raises:
         ValueError: If ``size`` is negative, ``momentum`` outside [0, 1], or ``dtype`` another one.
@@ -57,7 +57,7 @@ class MemoryBank(nn.Module):
         Args:
             size (int): Number of videos.
             generator (torch.Generator, optional): Draws the rows, on the CPU. On several ranks
-                all need the same one. Default: None, PyTorch's own.
+                all need the same one. Defaults to None, PyTorch's own.
         """
         self.entries = self.entries.new_empty(size, self.channels)
         for rows in self.entries.split(_DRAWN):  # the same draws as all at once
@@ -94,7 +94,7 @@ class MemoryBank(nn.Module):
         Args:
             idx (Tensor): Row numbers of the batch's videos `(B,)`.
             embeddings (Tensor): Their normalised embeddings `(B, channels)`.
-            sizes (Sequence[int], optional): B of every rank, see :func:`gather_batch`. Default:
+            sizes (Sequence[int], optional): B of every rank, see :func:`gather_batch`. Defaults to
                 None, the same on all.
 
         Raises:
