@@ -16,13 +16,15 @@ import cmac_mm
 
 FOLDER = ROOT / "configs/recognition"
 CONFIGS = sorted(path.name for path in FOLDER.glob("*.py"))
-XDC_HEAD = [0.0025, 0.01125, *[0.02] * 5, *[0.001] * 4, 0.00005]
+GDT_HEAD = [0.0025, 0.01125, *[0.02] * 5, *[0.001] * 4, 0.00005]
 RECIPES = {
     ("cmac", "ucf101"): [0.005] * 12,
     ("avid", "ucf101"): [1e-4] * (5 + 6) + [3e-5] * 4 + [9e-6] * 4 + [2.7e-6] * 2,
     ("avid", "hmdb51"): [1e-4] * (5 + 3) + [3e-5] * 3 + [9e-6] * 2 + [2.7e-6] * 2,
-    ("xdc", "ucf101"): XDC_HEAD,
+    ("xdc", "ucf101"): GDT_HEAD,
+    ("gdt", "ucf101"): GDT_HEAD,
 }
+VARIANTS = dict(cmac="torchvision", gdt="torchvision", avid="avid", xdc="caffe2")
 # Clips of each video an epoch: the paper's 10, or those of AVID's released configs.
 CLIPS = {
     ("avid", "8x224", "ucf101"): 10,
@@ -71,7 +73,7 @@ def test_is_what_its_name_says(name):
     assert cfg.get("val_dataloader") is None and cfg.default_hooks.checkpoint.save_best is None
     model = cfg.model
     assert model.type == ("FrozenRecognizer3D" if frozen else "Recognizer3D")
-    assert model.backbone.variant == dict(cmac="torchvision", avid="avid", xdc="caffe2")[method]
+    assert model.backbone.variant == VARIANTS[method]
     assert model.cls_head.type == ("MaxPoolHead" if method == "avid" else "I3DHead")
     assert model.cls_head.num_classes == dict(ucf101=101, hmdb51=51)[data]
     kinetics = [255 * value for value in (0.43216, 0.394666, 0.37645)]
@@ -94,7 +96,7 @@ def thin(cfg):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids="-".join)
 def test_learning_rate_of_every_epoch(recipe):
-    """XDC's encoder learns at a tenth of the classifier's rate, but from scratch at the same."""
+    """Encoders learn at a tenth of the head's rate (GDT, XDC), but from scratch at the same."""
     method, data = recipe
     names = [n for n in CONFIGS if n.startswith(method) and data in n]
     for name, pretrained in itertools.product(names, [None, "gone.pth"]):
@@ -118,7 +120,7 @@ def test_learning_rate_of_every_epoch(recipe):
         for part, values in rates.items():
             epochs = len(RECIPES[recipe])
             per_epoch = torch.tensor(values, dtype=torch.float64).view(epochs, -1)
-            factor = 0.1 if method == "xdc" and part == "backbone" and pretrained else 1
+            factor = 0.1 if method in ("gdt", "xdc") and part == "backbone" and pretrained else 1
             expected = torch.tensor(RECIPES[recipe], dtype=torch.float64)[:, None] * factor
             torch.testing.assert_close(per_epoch, expected.expand_as(per_epoch))
         optimizer = cfg.optim_wrapper.optimizer

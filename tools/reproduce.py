@@ -1,12 +1,15 @@
-"""Repeat a table or figure of the CMAC paper: python tools/reproduce.py TABLE [ROW ...].
+"""Repeat a table of the CMAC paper, or judge released encoders: tools/reproduce.py TABLE [ROW ...].
 
     python tools/reproduce.py --list
     python tools/reproduce.py table1 --dry-run
     python tools/reproduce.py table1 wo-attention ablation --scale demo
+    python tools/reproduce.py avid avid-cma_audioset
 
 Each row is pretrained (tools/train.py) and evaluated as the paper did (tools/evaluate.py); rows
 that are there already are not run again. Run it again after an interruption: it goes on where it
-was. configs/cmac/tables.yml has the rows. The table is printed and written to WORK_DIR/SCALE.
+was. The rows of avid, gdt, selavi and xdc are released encoders, which are evaluated as their
+authors report. configs/cmac/tables.yml and configs/zoo/tables.yml have the rows. The table is
+printed and written to WORK_DIR/SCALE.
 """
 
 import argparse
@@ -18,7 +21,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", nargs="?", help="table1 to table6, figure4 or figure5")
+    parser.add_argument(
+        "table", nargs="?", help="table1 to table6, figure4, figure5, avid, gdt, selavi, xdc"
+    )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="names of rows (all)")
     parser.add_argument("--list", action="store_true", help="name all tables and rows, and end")
     parser.add_argument("--dry-run", action="store_true", help="print the commands that are left")

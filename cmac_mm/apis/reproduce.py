@@ -1,4 +1,4 @@
-"""Tables and figures of the CMAC paper: the runs of each row, and their results."""
+"""Tables of the CMAC paper and of released encoders: the runs of each row, and their results."""
 
 import shlex
 import sys
@@ -11,6 +11,7 @@ import yaml
 from ..evaluation import paper_results
 from ..utils import project_folder, read_json, write_text
 from ..visualization import draw_curves
+from ..zoo.entries import find_entry
 from .evaluate import KINDS, Options, evaluation_kind
 from .processes import tool_command
 from .steps import Step
@@ -22,9 +23,14 @@ _SOURCE = "Min et al. 2021 (CMAC), table {}"
 
 @cache
 def read_tables() -> dict:
-    """Read ``configs/cmac/tables.yml``."""
-    path = project_folder("configs") / "cmac/tables.yml"
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    """Read ``configs/cmac/tables.yml`` and ``configs/zoo/tables.yml``."""
+    known, zoo = (
+        yaml.safe_load((project_folder("configs") / name).read_text(encoding="utf-8"))
+        for name in ("cmac/tables.yml", "zoo/tables.yml")
+    )
+    for part, entries in zoo.items():
+        known[part].update(entries)
+    return known
 
 
 def describe_tables() -> str:
@@ -34,16 +40,19 @@ def describe_tables() -> str:
     for name, table in known["tables"].items():
         lines.append(f"{name}: {table['title']}")
         for row, label in table["rows"].items():
-            config = "random weights" if row == SCRATCH else known["trainings"][row]["paper"]
+            config = "random weights" if row == SCRATCH else "released"
+            if row in known["trainings"]:
+                config = known["trainings"][row]["paper"]
             lines.append(f"    {row:22} {label:24} {config}")
     return "\n".join(lines)
 
 
 class Reproduction:
-    """A table or figure of the paper, or some of its rows.
+    """A table or figure of the paper or of released encoders, or some of its rows.
 
     Args:
-        table (str): ``'table1'`` to ``'table6'``, ``'figure4'`` or ``'figure5'``.
+        table (str): ``'table1'`` to ``'table6'``, ``'figure4'``, ``'figure5'``; or ``'avid'``,
+            ``'gdt'``, ``'selavi'`` or ``'xdc'``, whose rows are released models.
         rows (Sequence[str]): Names of rows. Defaults to none: all.
         scale (str): ``'paper'``, or ``'demo'`` for the built-in set. Defaults to ``'paper'``.
         gpus (int, optional): GPUs, or processes on CPU. Defaults to None: those of the recipe.
@@ -81,6 +90,8 @@ class Reproduction:
                 f"{table} has no row {unknown[0]!r}: expected {', '.join(self.entry['rows'])}"
             )
         self.evaluations = ["demo"] if scale == "demo" else self.entry["evaluations"]
+        if scale == "demo" and self.entry["rows"].keys().isdisjoint(known["trainings"]):
+            raise ValueError(f"{table} has released encoders: expected --scale paper")
         if not self.evaluations:
             raise ValueError(f"{table} is drawn on the built-in set: expected --scale demo")
         self.rows = [row for row in self.entry["rows"] if not rows or row in rows]
@@ -95,7 +106,7 @@ class Reproduction:
         """List the runs of a row, in order; empty for random weights at the demo's scale."""
         if row == SCRATCH and self.scale == "demo":
             return []
-        train = None if row == SCRATCH else self._training(row)
+        train = self._training(row) if row in read_tables()["trainings"] else None
         evaluations = [self._evaluation(row, name, train) for name in self.evaluations]
         return evaluations if train is None else [train, *evaluations]
 
@@ -145,7 +156,7 @@ class Reproduction:
             for evaluation, benchmark, metric in self._figures():
                 cells.append(_cell(self._value(row, evaluation, benchmark, metric)))
                 if self.scale == "paper":
-                    cells.append(_cell(self._paper_value(row, benchmark, metric)))
+                    cells.append(_cell(self._paper_value(row, evaluation, benchmark, metric)))
             lines.append(f"| {' | '.join(cells)} |")
         return "\n".join(lines) + "\n"
 
@@ -197,7 +208,9 @@ class Reproduction:
         evaluation = read_tables()["evaluations"][name]
         config = f"cmac_mm::{evaluation['config']}"
         folder = self._evaluation_folder(row, name)
-        checkpoint = str(train.results[0]) if train else None
+        checkpoint = None if row == SCRATCH else row  # a released model's name
+        if train is not None:
+            checkpoint = str(train.results[0])
         options = train.settings["options"] if train and self.scale == "demo" else []
         arguments = [config, checkpoint or "none"]
         arguments += ["--seed", str(self.seed), "--work-dir", str(folder)]
@@ -240,13 +253,21 @@ class Reproduction:
                 return 100 * figures[metric]
         return None
 
-    def _paper_value(self, row: str, benchmark: str, metric: str) -> float | None:
+    def _paper_value(self, row: str, evaluation: str, benchmark: str, metric: str) -> float | None:
         """The paper's figure, in percent, where it has one; figure 4's ends are in table 1."""
-        table = "table1" if self.table == "figure4" else self.table
-        source = _SOURCE.format(table.removeprefix("table"))
-        wanted = (source, read_tables()["tables"][table]["rows"].get(row), benchmark, metric)
+        wanted: dict[str, object] = dict(benchmark=benchmark, metric=metric)
+        if protocol := read_tables()["evaluations"][evaluation].get("protocol"):
+            entry = find_entry(row)
+            pretraining = entry.pretraining.split(" (")[0]
+            wanted |= dict(
+                protocol=protocol, method=entry.method, pretraining=pretraining, split=None
+            )
+        else:
+            table = "table1" if self.table == "figure4" else self.table
+            source = _SOURCE.format(table.removeprefix("table"))
+            wanted |= dict(source=source, method=self.entry["rows"].get(row))
         for figure in paper_results():
-            if (figure.source, figure.method, figure.benchmark, figure.metric) == wanted:
+            if wanted.items() <= figure._asdict().items():
                 return figure.percent
         return None
 

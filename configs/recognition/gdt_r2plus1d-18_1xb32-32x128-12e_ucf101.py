@@ -1,0 +1,9 @@
+# GDT's fine-tuning on UCF101.
+_base_ = ["../_base_/recipes/finetune_gdt-32x128.py", "../_base_/lists/ucf101.py"]
+
+work_dir = f"work_dirs/{{fileBasenameNoExtension}}/split{_base_.split}"
+
+model = dict(cls_head=dict(num_classes=_base_.num_classes))
+train_dataloader = dict(dataset=_base_.train_videos)
+test_dataloader = dict(dataset=_base_.test_videos)
+default_hooks = dict(result=dict(benchmark="ucf101-finetune", split=_base_.split))
