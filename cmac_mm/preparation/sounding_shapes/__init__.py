@@ -1,4 +1,4 @@
-"""The built-in set: short videos in which one object moves and sounds while others stay silent."""
+"""Built-in set: short videos in which one object moves and sounds while others stay silent."""
 
 from .kinds import HARD_KINDS, SHAPE_KINDS, band_hz
 from .scene import Scene, draw_scene, render_frames

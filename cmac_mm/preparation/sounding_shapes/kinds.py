@@ -1,4 +1,4 @@
-"""Names of the kinds of object, and the frequency band each of the plain level's sounds in."""
+"""Names of the kinds of object, and their frequency bands on the plain level."""
 
 SHAPE_KINDS: tuple[str, ...] = (
     "ball",
@@ -29,7 +29,7 @@ HIGHEST_HZ = 10_000.0
 
 
 def band_hz(kind: str) -> tuple[float, float]:
-    """Frequency band of a kind of the plain level.
+    """Get the frequency band of a kind on the plain level.
 
     The eight bands are adjacent and equally wide on a log scale.
 

@@ -1,4 +1,4 @@
-"""What each kind looks like (outline and pattern), and the textured backgrounds."""
+"""Appearance of each kind (outline and pattern), and textured backgrounds."""
 
 import colorsys
 from collections.abc import Callable
@@ -197,7 +197,7 @@ _LOOKS: dict[str, Callable[[np.ndarray, Colour], None]] = {
 
 
 def draw_sprite(kind: str, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one object. Its hue varies about the kind's own, as do saturation and brightness.
+    """Draw one object, with random hue, saturation and brightness around the kind's own.
 
     Args:
         kind (str): One of ``SHAPE_KINDS``.
@@ -216,7 +216,7 @@ def draw_sprite(kind: str, size: int, rng: np.random.Generator) -> tuple[np.ndar
 def draw_varied_sprite(
     kind: str, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one object of the hard level: squeezed, with streaks, its hue as likely a neighbour's.
+    """Draw one object of the hard level: squeezed, with streaks, and a hue near a neighbour's.
 
     Args:
         kind (str): One of ``HARD_KINDS``.

@@ -1,4 +1,4 @@
-"""How each kind moves: pose over time, and the times at which it hits something."""
+"""Motion of each kind: pose over time, and times of impacts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Motion:
-    """A periodic motion about an anchor.
+    """Periodic motion about an anchor.
 
     Lengths are in units of the frame's short side, y points down, angles are clockwise radians.
 
@@ -23,7 +23,7 @@ class Motion:
     impact_start: float = 0.0
 
     def impacts(self, start: float, stop: float) -> np.ndarray:
-        """Times of all impacts in [start, stop), in seconds."""
+        """Compute the times of all impacts in [start, stop), in seconds."""
         if self.impact_period is None:
             return np.zeros(0)
         first = np.ceil((start - self.impact_start) / self.impact_period)
@@ -31,7 +31,7 @@ class Motion:
         return self.impact_start + self.impact_period * np.arange(first, last)
 
     def speed(self, t: np.ndarray, radius: float) -> np.ndarray:
-        """How fast the object is seen to move: of its centre, its rim turning and its growing.
+        """Compute the visible speed of the object: its centre, its rotation and its growth.
 
         Args:
             t (np.ndarray): Evenly spaced times in seconds, shape (N,).
@@ -262,7 +262,7 @@ _MOTIONS: dict[str, Callable[[np.random.Generator, float], Motion]] = {
 
 
 def draw_motion(kind: str, radius: float, rng: np.random.Generator) -> Motion:
-    """Draw the motion of one object: the kind decides its form, chance its tempo, reach and phase.
+    """Draw the motion of one object: the form by kind; tempo, reach and phase at random.
 
     Args:
         kind (str): One of ``HARD_KINDS``.

@@ -1,4 +1,4 @@
-"""One clip of the built-in set: who is in it, its frames, its sound and where the sound is."""
+"""Scene of one clip: objects, frames, audio, and the place of the sounding object."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ _LEVELS = {
 
 @dataclass(frozen=True)
 class Shape:
-    """One object of a clip.
+    """Object of a clip.
 
     Args:
         kind (str): One of the level's kinds.
@@ -74,7 +74,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that a clip consists of.
+    """Description of a clip: objects, background and audio.
 
     Args:
         width (int): Pixels.
@@ -98,12 +98,12 @@ class Scene:
 
     @property
     def sounding(self) -> Shape:
-        """The object that sounds."""
+        """Object that sounds."""
         return self.shapes[-1]
 
 
 def draw_kinds(seed: int, split: str, index: int, level: str = "plain") -> list[str]:
-    """Draw the kinds in a clip: the silent ones, then the sounding one.
+    """Draw the kinds of a clip: the silent ones, then the sounding one.
 
     Of K kinds, in every K clips from a multiple of K on, each sounds once and is silent equally
     often, so that seeing a kind tells nothing about whether it is the one that sounds.
@@ -129,7 +129,7 @@ def draw_kinds(seed: int, split: str, index: int, level: str = "plain") -> list[
 
 
 def draw_scene(seed: int, split: str, index: int, level: str = "plain") -> Scene:
-    """Draw a clip. It depends on the arguments and on nothing else.
+    """Draw a clip from the arguments alone.
 
     Args:
         seed (int): Seed of the set, not negative.
@@ -213,7 +213,7 @@ def _place(
 
 
 def render_frames(scene: Scene, with_sounding: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Draw all frames of a clip.
+    """Render all frames of a clip.
 
     Args:
         scene (Scene): The clip.

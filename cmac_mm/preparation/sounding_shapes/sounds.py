@@ -1,4 +1,4 @@
-"""How each kind sounds: a carrier inside its band, shaped by its motion."""
+"""Audio of each kind: a carrier inside its band, shaped by the motion."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ _NOISE_COLOUR_DB = 9.0  # standard deviation of its gains over frequency
 
 
 class Sound(NamedTuple):
-    """What is heard in a clip, and where in it the object that is seen.
+    """Audio of a clip, with the frequency band and the times of the sounding object.
 
     Args:
         samples (np.ndarray): float32 samples in [-1, 1] at ``SAMPLE_RATE``, shape (N,).
@@ -32,7 +32,7 @@ class Sound(NamedTuple):
 
 
 def tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
-    """Three partials that are no multiples of one another."""
+    """Synthesise three partials that are no multiples of one another."""
     width = np.log(high / low)
     sound = np.zeros_like(t)
     for place in (0.2, 0.5, 0.8):
@@ -42,14 +42,14 @@ def tones(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> n
 
 
 def buzz(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
-    """All harmonics of a low tone that fall into the band, in phase: a train of pulses."""
+    """Synthesise all harmonics of a low tone inside the band, in phase: a train of pulses."""
     pitch = rng.uniform(35, 50)
     harmonics = np.arange(np.ceil(1.05 * low / pitch), np.floor(0.95 * high / pitch) + 1)
     return np.cos(2 * np.pi * pitch * np.multiply.outer(harmonics, t)).sum(axis=0)
 
 
 def noise(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> np.ndarray:
-    """Noise within the band."""
+    """Synthesise noise within the band."""
     frequency = np.fft.rfftfreq(len(t), 1 / SAMPLE_RATE)
     spectrum = np.zeros(len(frequency), dtype=complex)
     inside = (frequency > 1.05 * low) & (frequency < 0.95 * high)
@@ -60,7 +60,7 @@ def noise(rng: np.random.Generator, low: float, high: float, t: np.ndarray) -> n
 def bursts(
     rng: np.random.Generator, times: np.ndarray, decay: float, carrier: np.ndarray
 ) -> np.ndarray:
-    """One decaying burst of the carrier from the very sample of each impact on."""
+    """Synthesise a decaying burst of the carrier at each impact."""
     # an attack of 2 ms, so that the burst's spectrum stays inside the band
     age = np.arange(min(len(carrier), int(8 * decay * SAMPLE_RATE))) / SAMPLE_RATE
     burst = carrier[: len(age)] * np.exp(-age / decay) * np.minimum(age / 0.002, 1)
@@ -94,7 +94,7 @@ _VOICES: dict[str, tuple[Callable[..., np.ndarray], float | None]] = {
 def synthesise(
     kinds: Sequence[str], motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
 ) -> Sound:
-    """Sound of one moving object over a steady background noise.
+    """Synthesise the audio of one moving object over a steady background noise.
 
     Impacts start at the very sample; where there are none, the amplitude follows the speed that
     is seen. Level, pitch, timbre and background are drawn by chance.
@@ -139,13 +139,13 @@ def synthesise(
 
 
 def level(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw how loud it is, without clipping; float32."""
+    """Scale audio to a random loudness, without clipping; float32."""
     sound = sound * 10 ** (rng.uniform(-26, -14) / 20)
     return (sound * min(1, 0.95 / np.abs(sound).max())).astype(np.float32)
 
 
 def background(num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of unit power whose gains at the edges of the bands are drawn by chance."""
+    """Synthesise noise of unit power with random gains at the edges of the bands."""
     frequency = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE)
     edges = np.log([50.0, *(band_hz(kind)[0] for kind in SHAPE_KINDS), HIGHEST_HZ])
     # on average as loud in each band

@@ -1,4 +1,4 @@
-"""The hard level's sounds: what tells the kinds apart is rhythm and timbre, not the band."""
+"""Audio of the hard level: rhythm and timbre tell the kinds apart, not the band."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -175,7 +175,7 @@ _VOICES: dict[str, Callable[[_Player], np.ndarray]] = {
 def synthesise_hard(
     kinds: Sequence[str], motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
 ) -> Sound:
-    """Sound of one moving object, of others that are not in the picture, and of the background.
+    """Synthesise the audio of a moving object, of absent objects, and of the background.
 
     Each has the voice of its kind, in a band that is drawn by chance; the object in the picture is
     the loudest.
@@ -204,7 +204,7 @@ def synthesise_hard(
 def play(
     kind: str, motion: Motion, radius: float, num_samples: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """One object alone at unit power, and its band in Hz.
+    """Synthesise one object alone at unit power; return its band in Hz as well.
 
     Args:
         kind (str): One of ``HARD_KINDS``.

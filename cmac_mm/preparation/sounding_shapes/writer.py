@@ -1,4 +1,4 @@
-"""Write the built-in set: mp4 files, ground truth and lists, in parallel and resumable."""
+"""Writer of the built-in set: mp4 files, ground truth and lists, in parallel and resumable."""
 
 import io
 import json
@@ -108,7 +108,7 @@ def make_sounding_shapes(
 
 
 def read_ground_truth(video_path: str | Path) -> dict[str, Any]:
-    """Read where and what sounds in a clip of the built-in set.
+    """Read box, band and times of the sounding object in a clip of the built-in set.
 
     Args:
         video_path (str | Path): The video; its ground truth lies beside it as ``.json``.
