@@ -54,7 +54,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["cmac_mm", "cmac_mm.*"]),
-    package_data={"cmac_mm.evaluation": ["*.csv"], "cmac_mm.zoo": ["*.yml", "*.pth", "*.md"]},
+    package_data={
+        "cmac_mm": ["py.typed"],
+        "cmac_mm.evaluation": ["*.csv"],
+        "cmac_mm.zoo": ["*.yml", "*.pth", "*.md"],
+    },
     install_requires=read_requirements("runtime"),
     extras_require={
         "app": ["gradio==6.31.0"],  # pinned: the page was tried with this one

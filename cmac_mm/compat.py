@@ -119,9 +119,10 @@ def _provide_drn() -> None:
 
     package = types.ModuleType("mmaction.models.localizers.drn")
     package.__path__ = []
-    package.drn = types.ModuleType("mmaction.models.localizers.drn.drn")
-    package.drn.DRN = DRN
-    for module in (package, package.drn):
+    drn = types.ModuleType("mmaction.models.localizers.drn.drn")
+    vars(package)["drn"] = drn
+    vars(drn)["DRN"] = DRN
+    for module in (package, drn):
         sys.modules[module.__name__] = module
 
 
@@ -147,9 +148,14 @@ def _do_without_pkg_resources() -> None:
         return importlib.util.find_spec(modules.get(package, package))
 
     mmengine.config.config.is_installed = lambda package: find(package) is not None
-    mmengine.config.config.get_installed_path = lambda package: str(
-        Path(find(package).origin).parent
-    )
+
+    def installed_path(package: str) -> str:
+        spec = find(package)
+        if spec is None or spec.origin is None:
+            raise ModuleNotFoundError(f"{package} is not installed")
+        return str(Path(spec.origin).parent)
+
+    mmengine.config.config.get_installed_path = installed_path
 
 
 def _resolve_own_config_names() -> None:
@@ -229,7 +235,8 @@ def _load_checkpoints_safely() -> None:
     ) -> dict[str, Any]:
         state = checkpoint.get("state_dict", checkpoint)
         weights = OrderedDict(fit_weights(model, checkpoint, last_read))
-        weights._metadata = getattr(state, "_metadata", OrderedDict())
+        # Where load_state_dict looks for the versions of layers.
+        vars(weights)["_metadata"] = getattr(state, "_metadata", OrderedDict())
         try:
             _load_checkpoint_to_model(model, dict(state_dict=weights), strict, *args, **kwargs)
         except RuntimeError as error:
@@ -414,13 +421,15 @@ def _when_imported(name: str, patch: Callable[[types.ModuleType], None]) -> None
                 return None
             sys.meta_path.remove(Finder)
             spec = importlib.util.find_spec(name)
+            if spec is None or spec.loader is None:
+                return spec
             execute = spec.loader.exec_module
 
             def execute_and_patch(module: types.ModuleType) -> None:
                 execute(module)
                 patch(module)
 
-            spec.loader.exec_module = execute_and_patch
+            vars(spec.loader)["exec_module"] = execute_and_patch
             return spec
 
     sys.meta_path.insert(0, Finder)

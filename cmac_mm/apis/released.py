@@ -117,18 +117,19 @@ def get_model(
     else:
         model = MODELS.build(cfg.model)
         put_weights(model, weights, path)
-    layout = FORMATS.get(entry.format)
+    layout = FORMATS[entry.format] if entry.format else None
+    visual, audio = inputs.get("visual"), inputs.get("audio")
     model.cfg = cfg
     model.info = ModelInfo(
         name=name,
         method=entry.method,
         pretraining=entry.pretraining,
         labels=entry.labels,
-        licence=layout.licence if layout else entry.licence,
+        licence=layout.licence if layout else str(entry.licence),
         commercial_use=layout.commercial_use if layout else True,
-        source=layout.source if layout else entry.config,
-        visual=inputs.get("visual"),
-        audio=inputs.get("audio"),
+        source=layout.source if layout else str(entry.config),
+        visual=visual if isinstance(visual, VisualInput) else None,
+        audio=audio if isinstance(audio, AudioInput) else None,
     )
     _tell_licence(model.info.source, model.info.licence)
     return model.to(device).eval()
@@ -172,20 +173,21 @@ def models_table(pattern: str = "*") -> str:
     Returns:
         str: The table, with the authors' figures.
     """
-    head = ("name", "method", "pretrained on", "picture", "sound", "embedding", "UCF101", "HMDB51")
-    head += ("Kinetics probe", "licence")
+    head = ["name", "method", "pretrained on", "picture", "sound", "embedding", "UCF101", "HMDB51"]
+    head += ["Kinetics probe", "licence"]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * 5}---:|---:|---:|---:|---|"]
     for name in list_models(pattern):
         entry = find_entry(name)
         cfg = load_config(config_of(entry))
         inputs = describe_inputs(cfg)
         figures = [entry.published.get(k, "") for k in ("ucf101", "hmdb51", "kinetics_probe")]
+        visual, audio = inputs.get("visual"), inputs.get("audio")
         cells = [
             f"`{name}`",
             entry.method,
             entry.pretraining + (", with labels" if entry.labels else ""),
-            _picture(inputs["visual"]) if "visual" in inputs else "",
-            _sound(inputs["audio"]) if "audio" in inputs else "",
+            _picture(visual) if isinstance(visual, VisualInput) else "",
+            _sound(audio) if isinstance(audio, AudioInput) else "",
             _embedding(cfg),
             *figures,
             FORMATS[entry.format].licence if entry.format else entry.licence,
@@ -217,7 +219,7 @@ def _sound(found: AudioInput) -> str:
 
 def config_of(entry: Entry) -> str:
     """Name the config of a released model, ``cmac_mm::NAME``."""
-    return entry.config if entry.format is None else FORMATS[entry.format].config
+    return str(entry.config) if entry.format is None else FORMATS[entry.format].config
 
 
 @cache

@@ -180,7 +180,7 @@ def search_file(
     by = by or next((name for name in ("visual", "audio") if name in fields), None)
     if by not in fields:
         raise ValueError(
-            f"{query}: no vectors of its {_WORDS.get(by, 'picture or sound')} to search by, "
+            f"{query}: no vectors of its {_WORDS[by] if by else 'picture or sound'} to search by, "
             f"{inferencer.name} gave {', '.join(result.fields) or 'nothing'}"
         )
     find = find or {"visual": "audio", "audio": "visual"}[by]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from string import punctuation
+from typing import TypeGuard
 from urllib.parse import quote
 
 import av
@@ -53,10 +54,12 @@ def list_sources(
     Raises:
         ValueError: If an input is of another kind, or a folder or pattern holds no file.
     """
-    if isinstance(inputs, (str, Path)) or not isinstance(inputs, Iterable) or _is_arrays(inputs):
-        inputs = [inputs]
+    if isinstance(inputs, (str, Path)) or _is_arrays(inputs) or not isinstance(inputs, Iterable):
+        values: Iterable = [inputs]
+    else:
+        values = inputs
     found: list[Source] = []
-    for value in inputs:
+    for value in values:
         if _is_arrays(value):
             path = scratch / f"{len(found)}.mov"
             _write_arrays(path, *value)
@@ -93,7 +96,7 @@ def expand_paths(names: Iterable[str], modalities: Collection[str]) -> list[str]
     return list(dict.fromkeys(found))
 
 
-def _is_arrays(value: object) -> bool:
+def _is_arrays(value: object) -> TypeGuard[Arrays]:
     return (
         isinstance(value, tuple)
         and len(value) == 3
@@ -153,18 +156,18 @@ def _write_arrays(
             raise ValueError(f"{name}: expected a positive number, got {value}")
     with av.open(str(path), "w", format="mov") as out:
         picture = sound = None
-        if frames is not None:
+        if frames is not None and fps is not None:
             rate = Fraction(fps).limit_denominator(1001)
             picture = out.add_stream("qtrle", rate=rate)
             picture.height, picture.width = frames.shape[1:3]
             picture.pix_fmt = "rgb24"
-        if waveform is not None:
+        if waveform is not None and sample_rate is not None:
             sound = out.add_stream("pcm_f32le", rate=int(sample_rate), layout="mono")
-        if picture is not None:
+        if picture is not None and frames is not None:
             for image in frames:
                 out.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
             out.mux(picture.encode(None))
-        if sound is not None:
+        if sound is not None and waveform is not None and sample_rate is not None:
             samples = np.atleast_2d(waveform).mean(axis=0, keepdims=True).astype(np.float32)
             frame = av.AudioFrame.from_ndarray(samples, format="flt", layout="mono")
             frame.sample_rate = int(sample_rate)

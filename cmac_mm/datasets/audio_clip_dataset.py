@@ -39,6 +39,8 @@ class AudioClipDataset(AudioVisualDataset):
         MediaError: At loading, a file cannot be read.
     """
 
+    ann_file: str
+
     def __init__(
         self,
         ann_file: str | Sequence[str],
@@ -72,7 +74,7 @@ class AudioClipDataset(AudioVisualDataset):
         tables = [self._read_table() for _ in self._each_list()]
         digest = hashlib.sha256()
         for table in tables:
-            digest.update(table.paths)
+            digest.update(table.paths.data)
         return sum(len(table.ends) for table in tables), digest.digest()
 
     def list_labels(self) -> np.ndarray:
@@ -89,7 +91,7 @@ class AudioClipDataset(AudioVisualDataset):
 
     def _each_list(self) -> Iterator[int]:
         """Folds, with their list as the one to be read, so that complaints name it."""
-        all_files = self.ann_file
+        all_files: str = self.ann_file
         try:
             for fold, ann_file in enumerate(self.ann_files, start=1):
                 self.ann_file = ann_file

@@ -94,7 +94,7 @@ class AudioVisualDataset(BaseActionDataset):
             **kwargs,
         )
 
-    def load_data_list(self) -> ListRows:
+    def load_data_list(self) -> ListRows | list[dict]:
         """Read the list."""
         table = self._read_table()
         num_classes = self.num_classes or len(self.metainfo.get("classes", ())) or None
@@ -112,7 +112,7 @@ class AudioVisualDataset(BaseActionDataset):
         if not isinstance(self.data_list, ListRows):
             return super()._get_unserialized_subset(indices)
         if isinstance(indices, int):
-            indices = slice(indices) if indices >= 0 else slice(indices, None)
+            return self.data_list[slice(indices) if indices >= 0 else slice(indices, None)]
         return self.data_list[indices]
 
     def list_size_and_digest(self) -> tuple[int, bytes]:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from io import BytesIO
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from multiprocessing.pool import ExceptionWithTraceback
+from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -205,7 +205,7 @@ def _portable(error: Exception) -> ExceptionWithTraceback:
 class _Pickler(pickle.Pickler):
     """Hands over the memory of tensors as it does that of arrays: apart from the pickle."""
 
-    def reducer_override(self, value: object) -> Any:
+    def reducer_override(self, value: Any) -> Any:
         if type(value) is torch.Tensor and not value.requires_grad:
             # Not all types have their like in NumPy; these go into the pickle.
             with suppress(TypeError):

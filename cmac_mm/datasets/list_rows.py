@@ -91,7 +91,8 @@ class ListRows(Sequence[dict]):
         name = self.table.paths[start : int(self.table.ends[row]) - 1].tobytes().decode()
         if self.prefix and not (name.startswith("/") or is_address(name)):
             name = f"{self.prefix.rstrip('/')}/{name}"
-        info, label = dict(filename=name), int(self.table.labels[row])
+        info: dict[str, str | int] = dict(filename=name)
+        label = int(self.table.labels[row])
         if label >= 0:
             info["label"] = label
         return {**info, "row": row}

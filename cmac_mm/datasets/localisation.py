@@ -66,7 +66,7 @@ def read_flickr_boxes(path: str | Path) -> Boxes:
         raise ValueError(f"{path}: there is no such file, expected the boxes of a picture")
     try:
         elements = ET.parse(path).getroot().findall("./*/bbox")
-        values = [[float(child.text) for child in element[-4:]] for element in elements]
+        values = [[float(child.text or "") for child in element[-4:]] for element in elements]
     except (ET.ParseError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: expected boxes of four numbers in XML ({error})") from error
     if not all(map(_is_box, values)):
@@ -127,10 +127,10 @@ class LocalisationDataset(AudioVisualDataset):
     def load_data_list(self) -> list[dict]:
         """Read names and boxes."""
         vggss = read_vggss_boxes(self.boxes) if self.boxes.endswith(".json") else None
-        found = []
+        found: list[dict] = []
         names = [line.split(",")[0].strip() for _, line in list_lines(self.ann_file)]
         for name in names:
-            info = self._files(name)
+            info: dict = self._files(name)
             if self.skip_missing and not all(Path(path).is_file() for path in info.values()):
                 continue
             if vggss is None:

@@ -40,15 +40,15 @@ _FILE_ONLY = (
 _SECONDS_BETWEEN_LINES = 30
 
 
-def short_console(runner_class: type, verbose: bool = False) -> type:
+def short_console(runner_class: type[Runner], verbose: bool = False) -> type[Runner]:
     """Make a runner whose screen output is short.
 
     Args:
-        runner_class (type): A class of runners.
+        runner_class (type[Runner]): A class of runners.
         verbose (bool): Show everything, as MMEngine does. Defaults to False.
 
     Returns:
-        type: A subclass; ``runner_class`` itself if ``verbose``, or if it is no ``Runner``:
+        type[Runner]: A subclass; ``runner_class`` itself if ``verbose``, or if it is no ``Runner``:
         MMEngine's ``FlexibleRunner`` builds its logger elsewhere.
     """
     if verbose or not issubclass(runner_class, Runner):

@@ -34,7 +34,7 @@ class RunOwner:
     def __init__(self, work_dir: Path, folder: Path) -> None:
         self.work_dir = work_dir
         self.folder = folder
-        self.run: Run | None = None
+        self.run: Run
         self._own: set[str] = set()
         self._nothing_resumed = False
 
@@ -120,7 +120,7 @@ class RunOwner:
         for path in self._checkpoints():
             meta = read_meta(path)
             run = Run.of(meta) if meta else None
-            if run is None:
+            if not meta or run is None:
                 continue  # damaged, or of a version without ids: nobody's
             if run.id != self.run.id:
                 others.append(f"{path.name} ({run})")

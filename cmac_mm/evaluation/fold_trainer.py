@@ -44,7 +44,7 @@ class FoldTrainer:
         test_clips: int | None,
         jobs: int,
         store: str | Path | None,
-        track: Callable[[Iterable, int], Iterable] | None,
+        track: Callable[..., Iterable] | None,
     ) -> None:
         # Evenly spaced among the clips; all of them if there are to be as many.
         count = features.shape[1]

@@ -60,11 +60,14 @@ def paper_results() -> tuple[PaperResult, ...]:
     with Path(__file__).with_name("paper_results.csv").open(encoding="utf-8", newline="") as file:
         return tuple(
             PaperResult(
-                **{
-                    **row,
-                    "percent": float(row["percent"]),
-                    "split": int(row["split"]) if row["split"] else None,
-                }
+                benchmark=row["benchmark"],
+                protocol=row["protocol"],
+                metric=row["metric"],
+                percent=float(row["percent"]),
+                method=row["method"],
+                pretraining=row["pretraining"],
+                split=int(row["split"]) if row["split"] else None,
+                source=row["source"],
             )
             for row in csv.DictReader(file)
         )

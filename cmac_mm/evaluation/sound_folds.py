@@ -75,7 +75,7 @@ def classify_folds(
     test_clips: int | None = None,
     jobs: int = 1,
     store: str | Path | None = None,
-    track: Callable[[Iterable, int], Iterable] | None = None,
+    track: Callable[..., Iterable] | None = None,
 ) -> FoldsResult:
     """Train on all folds but one and test on that one, for each fold.
 
@@ -118,11 +118,13 @@ def classify_folds(
 
     finals = {fold: (folds != fold, chosen[fold][0]) for fold in tested}
     scores = trainer.run(list(finals.values()))
-    results, predictions = [], {}
+    results: list[FoldResult] = []
+    predictions: dict[int, int] = {}
     confusion = np.zeros((num_classes, num_classes), int)
     for fold, (part, choice) in finals.items():
         test = folds == fold
         fold_scores = scores[part.tobytes(), choice][test]
+        top1, top5, mean_class = _figures(fold_scores, labels[test])
         results.append(
             FoldResult(
                 fold=int(fold),
@@ -130,7 +132,9 @@ def classify_folds(
                 cv_top1=chosen[fold][1],
                 num_train=int(part.sum()),
                 num_test=int(test.sum()),
-                **_figures(fold_scores, labels[test]),
+                top1=top1,
+                top5=top5,
+                mean_class=mean_class,
                 without_training=np.setdiff1d(labels[test], labels[part]).tolist(),
                 without_test=np.setdiff1d(np.arange(num_classes), labels[test]).tolist(),
             )
@@ -232,18 +236,16 @@ def _inner_splits(
     return result
 
 
-def _figures(scores: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
-    """Accuracies of some recordings' scores (R, K)."""
+def _figures(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float | None, float]:
+    """Accuracies of some recordings' scores (R, K): top 1, top 5, mean of the classes."""
     order = np.argsort(-scores, axis=1, kind="stable")
     correct = order[:, 0] == labels
     # A class that was never trained scores minus infinity, and is never among the best.
     known = np.isfinite(scores[np.arange(len(labels)), labels])
     among_five = (order[:, :5] == labels[:, None]).any(axis=1) & known
-    return dict(
-        top1=float(correct.mean()),
-        top5=float(among_five.mean()) if scores.shape[1] > 5 else None,
-        mean_class=float(np.mean([correct[labels == label].mean() for label in np.unique(labels)])),
-    )
+    top5 = float(among_five.mean()) if scores.shape[1] > 5 else None
+    of_classes = [correct[labels == label].mean() for label in np.unique(labels)]
+    return float(correct.mean()), top5, float(np.mean(of_classes))
 
 
 def _notes(results: Sequence[FoldResult], classifier: Classifier) -> list[str]:

@@ -315,7 +315,7 @@ def _load_part(path: Path) -> dict[str, Tensor]:
     """
     part = load_checkpoint(path)
     rows = part.get("sample_idx") if isinstance(part, dict) else None
-    whole = torch.is_tensor(rows) and all(
+    whole = isinstance(rows, torch.Tensor) and all(
         torch.is_tensor(value) and len(value) == len(rows) for value in part.values()
     )
     if not whole or "file_stamp" not in part:

@@ -83,10 +83,11 @@ def _stack(key: str, values: list[Tensor | int]) -> Tensor:
     """Stack one field over the samples."""
     if isinstance(values[0], int):
         return torch.tensor(values)
-    shapes = {tuple(value.shape) for value in values}
+    tensors = [torch.as_tensor(value) for value in values]
+    shapes = {tuple(tensor.shape) for tensor in tensors}
     if len(shapes) > 1:
         raise ValueError(f"field '{key}' differs in shape between samples: {sorted(shapes)}")
-    return torch.stack(values)
+    return torch.stack(tensors)
 
 
 @contextmanager

@@ -118,7 +118,9 @@ class VideoResult:
         """
         content = io.BytesIO()
         about = np.array(json.dumps(self.about()))
-        np.savez_compressed(content, starts=self.starts, about=about, **self.fields)
+        np.savez_compressed(
+            content, allow_pickle=True, starts=self.starts, about=about, **self.fields
+        )
         write_bytes(path, content.getbuffer())
 
     @classmethod

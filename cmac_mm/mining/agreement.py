@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..utils.dist import gather_batch, split_sizes, wait_for_all_ranks
 
-_MODES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+_MODES: dict[str, Callable[..., Tensor]] = {
     "min": torch.minimum,
     "max": torch.maximum,
     "visual": lambda visual, audio: visual,
@@ -130,7 +130,7 @@ def _fast_dtype(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         native = torch.cuda.get_device_capability(device) >= (8, 0)
         return torch.bfloat16 if native else torch.float16
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = any(value for name, value in capabilities.items() if name.endswith("bf16"))
     return torch.bfloat16 if fast else torch.float32
 

@@ -84,8 +84,7 @@ class FeatureSource:
     def _read(self, array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
         numbers = range(len(array))[rows] if isinstance(rows, slice) else rows
         part = np.empty((len(numbers), array.shape[1]), dtype=np.float32)
-        near = isinstance(rows, slice) or len(rows) == 0 or np.ptp(rows) < 2 * len(rows)
-        if near:
+        if isinstance(rows, slice) or len(rows) == 0 or np.ptp(rows) < 2 * len(rows):
             part[:] = array[rows]
             _release(array)
         else:

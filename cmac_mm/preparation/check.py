@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +120,7 @@ def check_file(path: Path, name: str, criteria: Criteria) -> Report:
     # Training opens both before it decodes, and the picture comes first: so its error is this one.
     asked = [key for key in sorted(problems) if criteria.need in ("both", key[1])]
     reason = problems[asked[0]] if asked else ""
-    if not reason and report.duration < criteria.min_duration:
+    if not reason and report.duration is not None and report.duration < criteria.min_duration:
         reason = f"lasts {report.duration:.2f} s, less than {criteria.min_duration:g} s"
     report.reason = reason
     report.verdict = "bad" if reason else "ok"
@@ -136,8 +136,8 @@ def _check_picture(
         problems[_OPENING, "picture"] = error.reason
         return
     with closing(media):
-        rate = media.video.average_rate
-        report.video_codec = media.video.codec_context.name
+        rate = media.picture.average_rate
+        report.video_codec = media.picture.codec_context.name
         report.fps = float(rate) if rate else None
 
         convert = Scaler(media, lambda size: size, format="gbrp")
@@ -179,7 +179,7 @@ def _check_sound(
             report.sound = "bad"
         return
     with closing(media):
-        context = media.audio.codec_context
+        context = media.sound.codec_context
         report.audio_codec = context.name
         report.sample_rate, report.channels = context.sample_rate, context.layout.nb_channels
         report.sound = "bad"
@@ -187,7 +187,7 @@ def _check_sound(
             duration = media.duration
             if alone:
                 report.duration = duration
-            parts = _whole(media, duration)
+            parts: Iterable[np.ndarray] = _whole(media, duration)
             if not criteria.full:
                 clips = read_sound(media, _starts(duration).tolist(), _CLIP, SAMPLE_RATE)
                 # What seems silent may be loud elsewhere.

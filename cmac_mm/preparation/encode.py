@@ -147,7 +147,7 @@ class _Pictures:
     """
 
     def __init__(
-        self, media: MediaFile, scratch: object, times: list[float], short_side: int
+        self, media: MediaFile, scratch: BinaryIO, times: list[float], short_side: int
     ) -> None:
         self._scratch = scratch
         self._places: dict[float, list[int]] = {}
@@ -169,6 +169,7 @@ class _Pictures:
         """Scale a picture and put it wherever it is wanted."""
         array = _upright(self._scaler(frame).to_ndarray(), self._scaler.pose)
         if self._planes is None:
+            assert self._scaler.size is not None  # a picture has been scaled
             self.width, self.height = self._scaler.size
             _reserve(self._scratch, self._count * array.size)
             self._planes = np.memmap(self._scratch, np.uint8, "w+", shape=(self._count, array.size))
@@ -177,6 +178,7 @@ class _Pictures:
                 self._planes[place] = array
 
     def __getitem__(self, place: int) -> av.VideoFrame:
+        assert self._planes is not None  # all pictures are there
         array = np.asarray(self._planes[place]).reshape(-1, self.width)
         frame = av.VideoFrame.from_ndarray(array, format="yuv420p")
         frame.colorspace, frame.color_range = Colorspace.SMPTE170M, ColorRange.MPEG
@@ -199,7 +201,8 @@ def _reserve(scratch: BinaryIO, size: int) -> None:
 def _fit(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     """Size with the given shorter side, or less, and even numbers, as half the colours need."""
     scale = min(1.0, short_side / min(size))
-    return tuple(max(2, 2 * round(side * scale / 2)) for side in size)
+    width, height = (max(2, 2 * round(side * scale / 2)) for side in size)
+    return width, height
 
 
 def _upright(yuv: np.ndarray, pose: Pose) -> np.ndarray:
@@ -233,7 +236,8 @@ def _write(
             picture.pts, picture.time_base = k, 1 / rate
             out.mux(video.encode(picture))
             # The sound keeps pace, so that what belongs together lies together in the file.
-            while audio is not None and heard < min(len(sound), (k + 1) / rate * SAMPLE_RATE):
+            until = float((k + 1) / rate * SAMPLE_RATE)
+            while sound is not None and audio is not None and heard < min(len(sound), until):
                 frame = _sound_frame(sound[heard : heard + _AAC_FRAME], heard)
                 out.mux(audio.encode(frame))
                 heard += frame.samples

@@ -127,7 +127,7 @@ def _sums(steps: str, video: tuple[str, int]) -> tuple[int, np.ndarray]:
     """Number of frames, and the sums of levels and of their squares `(2, bands)`."""
     filename, seed = video
     seed_all(seed)
-    results = dict(filename=filename)
+    results: dict = dict(filename=filename)
     try:
         for transform in _build(steps):
             results = transform(results)

@@ -188,7 +188,7 @@ def _find_kind(file: str | Path | BinaryIO, source: str | Path) -> str:
             )
         raise _unreadable(
             source,
-            f"it is no checkpoint, since torch.save did not write it (it begins with {head})",
+            f"it is no checkpoint, since torch.save did not write it (it begins with {head!r})",
         )
     finally:
         _rewind(file)

@@ -78,7 +78,7 @@ class SetVariables(RemoveAssignFromAST):
             for name in sorted(names & values.keys())
         ]
         if len(targets) == 1 and isinstance(targets[0], ast.Name) and setters:
-            return setters
+            return [*setters]
         return [node, *setters]
 
 
@@ -89,8 +89,8 @@ def _literal(name: str, value: Any) -> ast.expr:
     if isinstance(value, tuple):
         return ast.Tuple([_literal(name, item) for item in value], ast.Load())
     if isinstance(value, dict):
-        keys, items = ([_literal(name, item) for item in part] for part in (value, value.values()))
-        return ast.Dict(keys, items)
+        keys: list[ast.expr | None] = [_literal(name, key) for key in value]
+        return ast.Dict(keys, [_literal(name, item) for item in value.values()])
     if value is None or isinstance(value, bool | int | float | str):
         return ast.Constant(value)
     raise ValueError(

@@ -52,7 +52,7 @@ def _options(cls: type) -> list[str]:
     for base in cls.__mro__:
         if "__init__" not in vars(base) or base is object:
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         kinds = {parameter.kind for parameter in parameters}
         variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         names.update((p.name, None) for p in parameters if p.kind not in variable)

@@ -6,13 +6,14 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass
+from itertools import islice
 from signal import Signals
 from typing import TypeVar
 
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from pebble import ProcessExpired, ProcessPool
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .pipe_lock import PipeLockContext
@@ -78,7 +79,11 @@ def run_parallel(
     # nothing is forked off this process, whose threads (progress bar, pool) may hold locks.
     context = PipeLockContext()
     context.set_forkserver_preload(["cmac_mm"])
-    pool = ProcessPool(min(workers, len(items)), initializer=_follow_parent, context=context)
+    pool = ProcessPool(
+        min(workers, len(items)),
+        initializer=_follow_parent,
+        context=context,  # type: ignore[arg-type]  # its RLock does what multiprocessing's does
+    )
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -89,25 +94,23 @@ def run_parallel(
         with Progress(*columns) as progress:
             bar = progress.add_task(description, total=len(items))
             waiting = iter(items)
-            running: dict[ProcessFuture, Item] = {}
+            running: dict[Future, Item] = {}
             while True:
                 # Few at a time: millions of futures would fill the memory.
-                while (
-                    len(running) < 4 * workers and (item := next(waiting, running)) is not running
-                ):
+                for item in islice(waiting, max(0, 4 * workers - len(running))):
                     future = pool.schedule(_call, args=(function, item), timeout=timeout)
                     running[future] = item
                 if not running:
                     break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
                     progress.advance(bar)
-                    yield running.pop(future), _outcome(future, timeout)
+                    yield running.pop(done), _outcome(done, timeout)
     finally:
         pool.stop()
         pool.join()
 
 
-def _outcome(future: ProcessFuture, timeout: float) -> Result | Failure:
+def _outcome(future: Future, timeout: float) -> Result | Failure:
     error = future.exception()
     if error is None:
         return future.result()
@@ -132,7 +135,9 @@ def _follow_parent() -> None:
     """End with the parent, also while a decoder hangs."""
 
     def wait_and_exit() -> None:
-        multiprocessing.parent_process().join()
+        parent = multiprocessing.parent_process()
+        assert parent is not None  # this is a worker
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=wait_and_exit, daemon=True).start()

@@ -71,6 +71,6 @@ class PipeLock:
 class PipeLockContext(ForkServerContext):
     """Context that starts processes from a fork server, with :class:`PipeLock`."""
 
-    def RLock(self) -> PipeLock:
+    def RLock(self) -> PipeLock:  # type: ignore[override]  # does what theirs does
         """Make a lock."""
         return PipeLock(self)

@@ -7,7 +7,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -97,12 +97,12 @@ def read_json(path: str | Path) -> Any:
         raise ValueError(f"{path}: not readable as JSON ({error})") from error
 
 
-def read_array(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
+def read_array(path: str | Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     """Read an array of ``numpy.save``.
 
     Args:
         path (str | Path): The file, ``*.npy``.
-        mmap_mode (str, optional): As ``numpy.load`` has it. Defaults to None: into memory.
+        mmap_mode (str, optional): ``'r'``: mapped, to be read only. Defaults to None: into memory.
 
     Raises:
         ValueError: If the file is incomplete or no such array.
@@ -135,7 +135,7 @@ def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
             raise _damaged(path, error) from error
 
 
-def _load(path: str | Path, mmap_mode: str | None = None) -> Any:
+def _load(path: str | Path, mmap_mode: Literal["r"] | None = None) -> Any:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:

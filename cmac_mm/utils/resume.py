@@ -86,7 +86,7 @@ def _latest(folder: Path) -> str | None:
     metas = {path: meta for path in candidates if (meta := read_meta(path))}
     # After the last step of an epoch there are two: the epoch's has the end of the epoch behind it.
     place = {path: (int(meta["iter"]), meta.get("epoch", 0)) for path, meta in metas.items()}
-    for path in sorted(place, key=place.get, reverse=True):
+    for path in sorted(place, key=place.__getitem__, reverse=True):
         if is_whole(path):
             return str(path)
     if candidates:

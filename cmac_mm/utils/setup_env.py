@@ -52,10 +52,11 @@ def setup_launcher(cfg: Config, launcher: str) -> None:
 
 def _wrap_on_cpu(strategy: ConfigDict) -> None:
     """Keep the wrappers of MMEngine's strategies, too, from asking for GPU number LOCAL_RANK."""
-    device = {
+    devices: dict[str, dict[str, object]] = {
         "DDPStrategy": {"type": "MMDistributedDataParallel", "device_ids": None},
         "FSDPStrategy": {"type": "MMFullyShardedDataParallel", "device_id": "cpu"},
-    }.get(strategy.type)
+    }
+    device = devices.get(strategy.type)
     if device is None:
         raise ValueError(f"strategy {strategy.type} needs a GPU; on CPU there is FSDPStrategy")
     strategy.model_wrapper = device | (strategy.get("model_wrapper") or {})

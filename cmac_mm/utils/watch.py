@@ -18,12 +18,13 @@ class Watch:
     def __init__(self, look: Callable[[Tensor], Any]) -> None:
         self._look = look
         self._tensor: Tensor | None = None
-        self._version = -1
+        self._version: int | None = None
         self._answer: Any = None
 
     def __call__(self, tensor: Tensor) -> Any:
         """Get the value for the tensor as it is now."""
-        if tensor is not self._tensor or tensor._version != self._version:
-            self._tensor, self._version = tensor, tensor._version
+        version = tensor._version
+        if tensor is not self._tensor or version != self._version:
+            self._tensor, self._version = tensor, version
             self._answer = self._look(tensor)
         return self._answer

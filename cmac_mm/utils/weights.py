@@ -76,7 +76,7 @@ def weights_of(
         inner = (checkpoint[key] for key in keys if isinstance(checkpoint.get(key), dict))
         state = next(inner, checkpoint)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        found = type(checkpoint).__name__
+        found: object = type(checkpoint).__name__
         if isinstance(checkpoint, dict):
             found = sorted(map(str, checkpoint))
         raise RuntimeError(
@@ -231,7 +231,7 @@ def _describe_misfit(
         first = next(iter(rest))
         prefixes = {key.removesuffix(first) for key in weights if key.endswith(first)}
         counts = {prefix: _fitting(weights, rest, list(rest), prefix) for prefix in prefixes}
-        best = max(sorted(counts), key=counts.get, default=None)
+        best = max(sorted(counts), key=counts.__getitem__, default=None)
         if best is not None and 2 * counts[best] >= len(keys):
             return message + (
                 f"Its weights under {best!r} fit {name}: to start from them, write in place of "

@@ -240,6 +240,7 @@ def _draw_sound(
     ax: Axes, clip: SeenClip, shown: np.ndarray, mel_frequencies: Tensor | None
 ) -> None:
     """Draw the spectrogram, without any smoothing, and when the pictures are shown."""
+    assert clip.log_mel is not None  # or nothing is drawn
     num_mels = len(clip.log_mel)
     start, end = clip.audio_start, clip.audio_start + clip.audio_duration
     high = np.percentile(clip.log_mel, 99.5)
@@ -302,7 +303,7 @@ def save_clip(clip: SeenClip, path: str | Path) -> None:
                 frame.pts, frame.time_base = round((time - start) / _CLOCK), _CLOCK
                 out.mux(video.encode(frame))
             out.mux(video.encode(None))
-            if sound is not None:
+            if sound is not None and clip.waveform is not None and clip.sample_rate is not None:
                 samples = np.clip(clip.waveform, -1, 1).astype(np.float32)[None]
                 frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
                 frame.sample_rate, frame.time_base = clip.sample_rate, Fraction(1, clip.sample_rate)

@@ -141,6 +141,7 @@ class _Strips:
         if page != self._page:
             self._page = page
             self._draw(width, page * LONGEST)
+        assert self._strip is not None  # it has been drawn
         strip = self._strip.copy()
         if self._media is not None:
             start, end = self._span
@@ -208,14 +209,15 @@ def _write(
     progress: Callable[[float], None] | None,
 ) -> None:
     """Encode frames and sound side by side."""
-    rate = media.video.average_rate or Fraction(25)
+    rate = media.picture.average_rate or Fraction(25)
     with av.open(f"file:{path}", "w", format="mp4", options={"movflags": "faststart"}) as out:
         video = out.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = _CLOCK  # finer than a frame: its time is kept
-        blocks, encoder, heard = iter(()), None, 0.0
+        blocks: Iterator[av.AudioFrame] = iter(())
+        encoder, heard = None, 0.0
         if sound is not None:
-            own = sound.audio.rate or 48000
+            own = sound.sound.rate or 48000
             sample_rate = own if own in _RATES else 48000
             encoder = out.add_stream("aac", rate=sample_rate, layout="mono")
             blocks = _sound_blocks(sound, duration, sample_rate)
@@ -224,6 +226,7 @@ def _write(
             if last < 0:
                 video.height, video.width = image.shape[:2]
             while heard < time + _AHEAD and (block := next(blocks, None)) is not None:
+                assert encoder is not None  # there is sound
                 out.mux(encoder.encode(block))
                 heard = float(block.pts + block.samples) / block.sample_rate
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")
@@ -235,9 +238,9 @@ def _write(
         if last < 0:
             raise media.error("no picture can be decoded")
         out.mux(video.encode(None))
-        for block in blocks:
-            out.mux(encoder.encode(block))
         if encoder is not None:
+            for block in blocks:
+                out.mux(encoder.encode(block))
             out.mux(encoder.encode(None))
 
 

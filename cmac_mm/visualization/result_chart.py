@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..evaluation.report import PaperResult, Report, paper_results
+from ..evaluation.report import PaperResult, Report, RowKey, paper_results
 from .sheet import save_figure
 
 _PAPER_MARKS = "DsPX^vhd*<>p"
@@ -59,7 +59,11 @@ def draw_report(report: Report, path: str | Path) -> None:
                 fontsize=8,
                 color=f"C{number % 10}",
             )
-    figures = [(rows.index(figure[:3]), figure) for figure in paper_results() if figure[:3] in rows]
+    figures = [
+        (rows.index(key), figure)
+        for figure in paper_results()
+        if (key := RowKey(*figure[:3])) in rows
+    ]
     labels = [(y, figure.percent, _label(figure)) for y, figure in figures]
     for number, label in enumerate(dict.fromkeys(label for *_, label in labels)):
         axes.scatter(

@@ -22,7 +22,7 @@ from ..features import VideoResult
 from .attention import lay_heat
 from .attention_track import AttentionTrack
 from .sheet import save_figure
-from .spectrogram_strip import draw_span, read_span
+from .spectrogram_strip import SoundSpan, draw_span, read_span
 
 KINDS = ("guided", "predicted")
 WORDS = {
@@ -97,7 +97,7 @@ def video_figure(
         span = read_span(media, spectrogram, start, end) if audio else None
     kinds = [k for k in KINDS if any(kind == k for kind, _ in tracks)]
     with matplotlib.rc_context({"font.size": 8, "font.family": "DejaVu Sans"}):
-        ratio = frames.shape[2] / frames.shape[1] if visual else 0
+        ratio = frames.shape[2] / frames.shape[1] if frames is not None else 0
         widths = [_HEIGHT * ratio] * num_frames if visual else []
         widths += [4.2] if audio else []
         size = (sum(widths) + 1.6, (_HEIGHT + 0.25) * (1 + len(kinds)) + 0.6)
@@ -105,11 +105,11 @@ def video_figure(
         FigureCanvasAgg(figure)
         grid = figure.subplots(1 + len(kinds), len(widths), squeeze=False, width_ratios=widths)
         for row, kind in zip(grid, [None, *kinds], strict=True):
-            if visual:
-                track = tracks.get((kind, "visual"))
+            if frames is not None:
+                track = tracks.get((kind, "visual")) if kind else None
                 _draw_frames(row[:num_frames], frames, times, track, result.region, kind)
-            if audio:
-                track = tracks.get((kind, "audio"))
+            if span is not None:
+                track = tracks.get((kind, "audio")) if kind else None
                 _draw_sound(row[-1], span, track, kind)
         bar = ScalarMappable(Normalize(0, 1), "inferno")
         bar = figure.colorbar(bar, ax=grid[1:], fraction=0.02, pad=0.01, aspect=30)
@@ -183,7 +183,7 @@ def _draw_frames(
     axes[0].set_ylabel("frames" if kind is None else WORDS[kind, "visual"])
 
 
-def _draw_sound(ax: Axes, span: object, track: AttentionTrack | None, kind: str | None) -> None:
+def _draw_sound(ax: Axes, span: SoundSpan, track: AttentionTrack | None, kind: str | None) -> None:
     ax.tick_params(labelsize=7, length=2, pad=1.5, colors="dimgrey")
     if kind is not None and track is None:
         ax.text(0.5, 0.5, "none", ha="center", va="center", color="grey")

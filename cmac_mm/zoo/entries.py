@@ -56,6 +56,7 @@ class Entry:
         """
         if self.file is not None:
             return _FOLDER / self.file
+        assert self.url is not None  # what is not in the package is fetched
         return download(self.url, self.sha256)
 
 

@@ -139,12 +139,12 @@ def _check(file: Path, path: Path, url: str, sha256: str | None) -> bool:
     if pin.is_file() and not (pinned and _HEX.fullmatch(pinned[0])):
         raise RuntimeError(f"{pin}: expected a SHA-256, as sha256sum writes it: remove that file")
     in_name = _HASH_IN_NAME.search(path.name)
-    wanted = {
+    known = {
         "the caller's": sha256,
         "the one in its name": in_name and in_name[1],
         f"that of the first download, in {pin.name},": pinned[0] if pinned else None,
     }
-    wanted = {whose: value for whose, value in wanted.items() if value}
+    wanted = {whose: value for whose, value in known.items() if value}
     if not wanted:
         return False
     found = file_sha256(file)

@@ -139,8 +139,9 @@ def recognise(weights: Mapping[str, Tensor], path: str | Path) -> str:
         return "gdt" if {"mlp_v", "mlp_a"} <= heads.keys() else "selavi"
     # torchvision has one number of middle channels in a block, Caffe2 one for each convolution.
     convs = [weights.get(f"layer2.0.conv{number}.0.0.weight") for number in (1, 2)]
-    if "stem" in heads and all(conv is not None and conv.ndim == 5 for conv in convs):
-        return "torchvision" if len(convs[0]) == len(convs[1]) else "xdc"
+    found = [conv for conv in convs if conv is not None and conv.ndim == 5]
+    if "stem" in heads and len(found) == 2:
+        return "torchvision" if len(found[0]) == len(found[1]) else "xdc"
     what = f"its keys begin with {', '.join(sorted(heads))}"
     if not weights:
         what = "it holds no weights"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 from mmengine.config import Config
 
@@ -121,14 +122,14 @@ def _backbone(model: Mapping, modality: str) -> dict | None:
     return model.get(f"{modality}_backbone")
 
 
-def flat_pipeline(pipeline: Sequence[Mapping]) -> Iterator[Mapping]:
+def flat_pipeline(pipeline: Sequence[MutableMapping]) -> Iterator[MutableMapping]:
     """List all transforms of a pipeline, with those inside of others."""
     for step in pipeline:
         yield step
         yield from flat_pipeline(step.get("transforms") or ())
 
 
-def plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """Convert a config, or a part of one, to plain dictionaries and lists."""
     if isinstance(value, Mapping):
         return {key: plain(part) for key, part in value.items()}

@@ -239,7 +239,7 @@ def test_the_file_is_closed_when_a_transform_fails(videos):
     dataset.pipeline.transforms[1].transform = lambda results: results["nothing"]
     with pytest.raises(KeyError):
         dataset[0]
-    assert opened[0].container is None
+    assert opened[0]._container is None
 
 
 @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])

@@ -135,7 +135,7 @@ def score_attention(
 def _score_localisation(cfg: Config, test: Results, boxes: Tensor) -> tuple[Table, list[str]]:
     """The cIoU of visual attention with boxes (N, T, 4), as on VGG-SS."""
     table: Table = {}
-    notes = []
+    notes: list[str] = []
     size = _pipeline_step(cfg, "DecodeAudioVisual").short_side
     for kind in ("guided", "predicted"):
         key = f"{kind}_visual_attention"

@@ -113,13 +113,14 @@ def _parts(options: Options) -> list[_Part]:
 def _check_settings(options: Options, parts: list[_Part]) -> None:
     """Keep what the work folder was made with, and refuse to mix it with something else."""
     encoder = options.checkpoint
+    config = {
+        part.name: hashlib.sha256(part.cfg.pretty_text.encode()).hexdigest() for part in parts
+    }
     settings = {
         "encoder": encoder and hashlib.sha256(Path(encoder).read_bytes()).hexdigest(),
         "seed": options.seed,
         "gpus": options.gpus,
-        "config": {
-            part.name: hashlib.sha256(part.cfg.pretty_text.encode()).hexdigest() for part in parts
-        },
+        "config": config,
     }
     path = options.folder / "settings.json"
     if path.is_file():
@@ -127,14 +128,14 @@ def _check_settings(options: Options, parts: list[_Part]) -> None:
         if not isinstance(old, dict) or not settings.keys() <= old.keys():
             raise ValueError(f"{path}: expected {', '.join(settings)}, as this tool writes it")
         changed = [key for key in ("encoder", "seed", "gpus") if old[key] != settings[key]]
-        if any(old["config"].get(name, text) != text for name, text in settings["config"].items()):
+        if any(old["config"].get(name, text) != text for name, text in config.items()):
             changed.append("config")
         if changed:
             raise ValueError(
                 f"{options.folder} holds splits that were run with another {', '.join(changed)}: "
                 "choose another --work-dir, or remove that folder"
             )
-        settings["config"] = {**old["config"], **settings["config"]}
+        settings["config"] = {**old["config"], **config}
     write_text(path, json.dumps(settings, indent=2) + "\n")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from math import floor, inf
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
@@ -128,7 +128,7 @@ class MediaFile:
         self.filename = filename
         self._data = data
         self._wanted = (need_video, need_audio)
-        self.container: InputContainer | None = None
+        self._container: InputContainer | None = None
         self.video: VideoStream | None = None
         self.audio: AudioStream | None = None
         self.counted = False
@@ -147,7 +147,7 @@ class MediaFile:
         # The stream that is being read, how many packets of it were, how many to leave out next.
         self._reading, self._read, self._skip = -1, 0, 0
         self._fresh = False
-        self._look: dict[str, object] = {}
+        self._look: dict[str, Any] = {}
         # Start and end of the first frame of the sound on the container's clock.
         self._first_sound: tuple[float, float] | None = None
         self._first_heard = False
@@ -164,15 +164,38 @@ class MediaFile:
             self.close()
             raise
 
+    @property
+    def container(self) -> InputContainer:
+        """The open file."""
+        assert self._container is not None, f"{self.filename} is closed"
+        return self._container
+
+    @property
+    def picture(self) -> VideoStream:
+        """The picture's stream, of a file opened for it."""
+        assert self.video is not None, f"{self.filename} was not opened for its picture"
+        return self.video
+
+    @property
+    def sound(self) -> AudioStream:
+        """The sound's stream, of a file opened for it."""
+        assert self.audio is not None, f"{self.filename} was not opened for its sound"
+        return self.audio
+
+    @property
+    def _main(self) -> Stream:
+        """The picture's stream; the sound's, where only sound is asked for."""
+        return self.video or self.sound
+
     def reopen(self) -> None:
         """Open the file (again), so that reading starts at its first packet."""
         self.close()
         with self.refusing("cannot be opened"):
-            self.container = self._open(self._look)
+            self._container = self._open(self._look)
             if not self._look and self._hides_something():
                 self.close()
                 self._look = _LONG_LOOK
-                self.container = self._open(self._look)
+                self._container = self._open(self._look)
         self._set_up()
 
     def _hides_something(self) -> bool:
@@ -198,7 +221,7 @@ class MediaFile:
         if head[4:] != b"ftyp":
             return False
         try:
-            self.container = self._open(_HEADER_ALONE)
+            self._container = self._open(_HEADER_ALONE)
         except (FFmpegError, OSError):
             return False
         streams = self.container.streams
@@ -214,7 +237,7 @@ class MediaFile:
             return False  # only a closer look refuses a file
         return True
 
-    def _open(self, options: dict[str, object]) -> InputContainer:
+    def _open(self, options: dict[str, Any]) -> InputContainer:
         # "file:" keeps a colon in a name from being taken for a protocol.
         local = f"file:{self.filename}"
         source = local if self._data is None else io.BytesIO(self._data)
@@ -237,20 +260,20 @@ class MediaFile:
         self._fresh = True
 
     def _find_origin(self) -> None:
-        stream = self.video or self.audio
+        stream = self._main
         start = stream.start_time
         if self.counted and len(stream.index_entries):
             # The start that AVI's header gives a track; FFmpeg leaves it out there.
             start = stream.index_entries[0].timestamp
             if start and stream is self.audio:
                 start //= self._steps_of_sound()
-        self.origin = float((start or 0) * (self.video or self.audio).time_base)
+        self.origin = float((start or 0) * self._main.time_base)
 
     def _survey(self) -> None:
         """Find first picture, key frames and length of a linear file by looking at all packets."""
-        stream = self.video or self.audio
+        stream = self._main
         base, end = stream.time_base, None
-        step = int(1 / (self.video.average_rate * base)) if self._has_rate() else 0
+        step = int(1 / (self.picture.average_rate * base)) if self._has_rate() else 0
         in_file_order = self.video is not None and self.video.codec_context.has_b_frames
         last = -inf
         for place, packet in enumerate(self.packets(stream)):
@@ -320,15 +343,15 @@ class MediaFile:
         """Keep the palette that comes with the first packet only, and so not after a seek."""
         if self._palette is None:
             with self.refusing("cannot be read"), self._open({}) as container:
-                packet = next(container.demux(self.video.index))
+                packet = next(container.demux(self.picture.index))
                 if packet.has_sidedata("palette"):
                     self._palette = packet.get_sidedata("palette")
 
     def close(self) -> None:
         """Close the file. May be called more than once."""
-        if self.container is not None:
-            self.container.close()
-        self.container = self.video = self.audio = None
+        if self._container is not None:
+            self._container.close()
+        self._container = self.video = self.audio = None
 
     def error(self, reason: str) -> MediaError:
         """Make a :class:`MediaError` that names this file."""
@@ -435,9 +458,9 @@ class MediaFile:
 
     def can_leap(self, now: float, target: float) -> bool:
         """Whether seeking ``target`` lands after ``now``, the time that reading has come to."""
-        base = float(self.video.time_base)
+        base = float(self.picture.time_base)
         goal = int((target + self.origin) / base)
-        entries = self.video.index_entries
+        entries = self.picture.index_entries
         if self.linear:
             return bool(self._keys) and (
                 self._keys[self._last_key(goal)][0] * base - self.origin > now
@@ -456,7 +479,7 @@ class MediaFile:
         if not (self.counted or self.container.format.name in _MP4):
             return False
         steps = self._steps_of_sound()
-        step, entries = float(self.audio.time_base) / steps, self.audio.index_entries
+        step, entries = float(self.sound.time_base) / steps, self.sound.index_entries
         found = entries.search_timestamp(int((end + self.origin) / step))
         return found >= 0 and entries[found].timestamp * step - self.origin > begin
 
@@ -466,7 +489,7 @@ class MediaFile:
         For sound in blocks of one size, such as PCM, FFmpeg's list of an AVI counts bytes, and its
         clock blocks.
         """
-        entries = self.audio.index_entries
+        entries = self.sound.index_entries
         if self.container.format.name != "avi" or len(entries) < 2:
             return 1
         if entries[1].timestamp - entries[0].timestamp != entries[0].size:
@@ -514,7 +537,7 @@ class MediaFile:
         return self._duration
 
     def _length(self) -> float:
-        stream = self.video or self.audio
+        stream = self._main
         length = float((stream.duration or 0) * stream.time_base)
         if self.counted and self.video is not None:
             trusted = True
@@ -539,7 +562,7 @@ class MediaFile:
 
     def _measured_length(self) -> float:
         """Length by the times of the last packets."""
-        index = (self.video or self.audio).index
+        index = self._main.index
         total = (self.container.duration or 0) / av.time_base
         for start in (total - _TAIL, -inf) if total > 2 * _TAIL else (-inf,):
             self.seek(self.container.streams[index], start)

@@ -92,7 +92,9 @@ def shown_size(media: MediaFile, frame: VideoFrame) -> Size:
     """
     width, height = frame.width, frame.height
     # The container has the say. Only a decoder that has begun knows what the stream says.
-    ratio = media.video.sample_aspect_ratio or media.video.codec_context.sample_aspect_ratio or 1
+    ratio = (
+        media.picture.sample_aspect_ratio or media.picture.codec_context.sample_aspect_ratio or 1
+    )
     if 1 < ratio <= _LONGEST_PIXEL:
         width = round(width * ratio)
     elif 1 > ratio >= 1 / _LONGEST_PIXEL:
@@ -122,8 +124,8 @@ class Scaler:
         self._scale, self._convert = VideoReformatter(), VideoReformatter()
         self.size: Size | None = None
         """Width and height of the upright result in pixels."""
-        self.shown: Size | None = None
-        """Width and height at which the first frame is shown, before scaling."""
+        self.shown: Size = (0, 0)
+        """Width and height at which the first frame is shown, before scaling; zeros until then."""
         self.pose = Pose()
         """What sets the last frame upright."""
         self._angle: int | None = None

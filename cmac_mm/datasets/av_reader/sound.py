@@ -192,12 +192,12 @@ def _places(
     Frames follow one another without a gap. Only where time stamps differ by more than they are
     rounded do they move a frame.
     """
-    known = next((i for i, time in enumerate(times) if time is not None), None)
+    known = next(((i, time) for i, time in enumerate(times) if time is not None), None)
     if known is None:
         start = begin
     else:
-        time = _on_grid(media, times[known], sizes[known:], rate)
-        start = time - sum(sizes[:known]) / rate
+        first, stamp = known
+        start = _on_grid(media, stamp, sizes[first:], rate) - sum(sizes[:first]) / rate
     places, place = [], 0
     for time, size in zip(times, sizes, strict=True):
         if time is not None and abs(time - start - place / rate) > _GAP:
@@ -217,7 +217,7 @@ def _on_grid(media: MediaFile, time: float, sizes: list[int], rate: int) -> floa
         return time
     frames = round((time - first[1]) * rate / size)
     counted = first[1] + frames * size / rate
-    return counted if abs(counted - time) < 1.1 * media.audio.time_base else time
+    return counted if abs(counted - time) < 1.1 * media.sound.time_base else time
 
 
 def _mixed(frames: list[av.AudioFrame], kind: tuple[str, str, int] | None) -> Iterator[np.ndarray]:
@@ -254,7 +254,7 @@ def _frames(
 ) -> Iterator[tuple[float | None, av.AudioFrame]]:
     """The decoded frames that a time span needs, with their times in seconds."""
     packets = _packets(media, begin, end)
-    base, origin = float(media.audio.time_base), media.origin
+    base, origin = float(media.sound.time_base), media.origin
     problem, empty = "", True
     for packet in packets:
         time = None if packet.pts is None else packet.pts * base - origin
@@ -285,7 +285,7 @@ def _packets(media: MediaFile, begin: float, end: float) -> Iterator[av.Packet]:
             # Before the span lies a hole, and what the decoder needs lies before that.
             lead, rest = _part_at(media, begin, lead[0][0] - _WARM_UP)
     yield from (packet for _, _, packet in lead)
-    base, origin = float(media.audio.time_base), media.origin
+    base, origin = float(media.sound.time_base), media.origin
     for packet in rest:
         if packet.pts is not None and packet.pts * base - origin > end + _GAP:
             return
@@ -300,7 +300,7 @@ def _part_at(
     Those before it come with time and duration, and are no more than 0.3 s of sound needs.
     """
     media.seek(media.audio, start)
-    base, origin = float(media.audio.time_base), media.origin
+    base, origin = float(media.sound.time_base), media.origin
     lead: deque[tuple[float, float, av.Packet]] = deque()
     heard = 0.0
     rest = media.packets(media.audio)

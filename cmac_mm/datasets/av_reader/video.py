@@ -86,7 +86,7 @@ def _collect(media: MediaFile, wanted: list[float]) -> tuple[list[av.Packet], in
     Stops before a gap that a later key frame lets us leap over. Returns the packets, the number
     of times served, and whether the file ended.
     """
-    stream = media.video
+    stream = media.picture
     base, origin = float(stream.time_base), media.origin
     packets: list[av.Packet] = []
     served = 0
@@ -116,7 +116,7 @@ def _plan(
     """The time stamps of the pictures shown at the wanted times, or why there are none."""
     if not packets or not packets[0].is_keyframe or any(p.pts is None for p in packets):
         return {}, f"no picture at {wanted[0]:.2f} s to start decoding from"
-    base, origin = float(media.video.time_base), media.origin
+    base, origin = float(media.picture.time_base), media.origin
     first = packets[0].pts
     stamps = sorted({p.pts for p in packets if p.pts >= first and not p.is_discard})
     clock = [pts * base - origin for pts in stamps]
@@ -135,7 +135,7 @@ def _plan(
 
 def _breaks_off(media: MediaFile, last: float, wanted: float) -> bool:
     """Whether the last picture is too old to be shown still at the wanted time."""
-    rate = media.video.average_rate
+    rate = media.picture.average_rate
     return wanted - last > max(_MAX_HOLD, 2 / float(rate) if rate else 0.0)
 
 
@@ -147,7 +147,7 @@ def _decode(
     Pictures that no other one refers to are skipped where they are not planned, which leaves all
     others as they are, bit by bit.
     """
-    codec = media.video.codec_context
+    codec = media.picture.codec_context
     place = {packet.pts: index for index, packet in enumerate(packets)}
     damaged: set[int] = set()
     missing = dict(plan)
@@ -192,10 +192,10 @@ def _read_counting(media: MediaFile, wanted: list[float], sink: FrameSink) -> in
     decoding time stamp of a frame is the number of the packet that released it, so it counts
     frames and the gaps of dropped ones alike.
     """
-    rate = media.video.average_rate
+    rate = media.picture.average_rate
     if not rate:
         raise media.error("neither time stamps nor a frame rate")
-    step, tick = float(1 / rate), float(media.video.time_base)
+    step, tick = float(1 / rate), float(media.picture.time_base)
     pending = list(wanted)
     first: int | None = None
     shown: av.VideoFrame | None = None
@@ -247,8 +247,8 @@ def stream_frames(media: MediaFile) -> Iterator[tuple[float, av.VideoFrame]]:
     Raises:
         MediaError: The file cannot be read on, or has neither time stamps nor a frame rate.
     """
-    rate = media.video.average_rate
-    base, origin = float(media.video.time_base), media.origin
+    rate = media.picture.average_rate
+    base, origin = float(media.picture.time_base), media.origin
     first: int | None = None
     step = float(1 / rate) if rate else None
     time, last = 0.0, -1.0

@@ -146,7 +146,7 @@ class ResumableSampler(Sampler[SampleIndex]):
         """Number of samples of this rank in a whole epoch."""
         full, rest = divmod(self.num_samples, self.global_batch_size)
         last = 0 if self.num_batches == full else split_sizes(rest, self.world_size)[self.rank]
-        return full * self.batch_size + last
+        return full * (self.global_batch_size // self.world_size) + last
 
     def __iter__(self) -> Iterator[SampleIndex]:
         """Iterate over the indices of this rank, from the set position to the end of the epoch."""

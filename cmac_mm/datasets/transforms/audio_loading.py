@@ -127,5 +127,5 @@ def _read(filename: str) -> tuple[np.ndarray, int]:
 def _read_mp3(filename: str) -> tuple[np.ndarray, int]:
     """The sound of an MP3 file; libsndfile ends where it guesses the end to be."""
     with closing(MediaFile(filename, need_video=False)) as media:
-        rate = media.audio.rate
+        rate = media.sound.rate
         return read_sound(media, [0.0], media.duration, rate)[0], rate

@@ -124,7 +124,7 @@ class AVIDSpectrogram(BaseTransform):
         level = 10 * np.log10(np.maximum(bands, _AMIN))
         level = np.maximum(level, level.max(axis=(1, 2), keepdims=True) - self.top_db)
         if self.statistics is not None:
-            if self._mean is None:
+            if self._mean is None or self._std is None:
                 self._mean, self._std = self._read_statistics(Path(self.statistics))
             level = (level - self._mean) / (self._std + _EPS)
         level = np.ascontiguousarray(level.swapaxes(1, 2), dtype=np.float32)

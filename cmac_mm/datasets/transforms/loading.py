@@ -120,9 +120,9 @@ class DecodeAudioVisual(BaseTransform):
         for name, value in (("fps", fps), ("sample_rate", sample_rate)):
             if value <= 0:
                 raise ValueError(f"{name} must be positive, not {value}")
-        for name, value in (("clip_len", clip_len), ("short_side", short_side)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        for name, number in (("clip_len", clip_len), ("short_side", short_side)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, not {number}")
         self.fps = fps
         self.clip_len = clip_len
         self.short_side = short_side
@@ -151,7 +151,7 @@ class DecodeAudioVisual(BaseTransform):
         times = (starts[:, None] + np.arange(clip_len) / self.fps).ravel()
         times = np.minimum(times, media.duration).tolist()
         if self.per_clip is None:
-            pictures = WholePictures(media, times, self.short_side)
+            pictures: WholePictures | CroppedPictures = WholePictures(media, times, self.short_side)
         else:
             pictures = CroppedPictures(media, times, clip_len, self.short_side, self.per_clip)
         read_frames(media, times, pictures.add)

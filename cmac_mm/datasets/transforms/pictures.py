@@ -43,6 +43,7 @@ class WholePictures:
 
     def put_into(self, results: dict) -> None:
         """Add ``imgs``, a list of `(H, W, 3)`, ``img_shape`` and ``original_shape``."""
+        assert self._images is not None  # read_frames gives one for each time
         results["imgs"] = list(self._images)
         results["img_shape"] = self._images.shape[1:3]
         results["original_shape"] = self._scaler.shown[::-1]
@@ -84,7 +85,7 @@ class CroppedPictures:
         green, blue, red = self._scaler(frame).planes
         planes = [self._scaler.pose.apply(_array(plane)) for plane in (red, green, blue)]
         if self._block is None:
-            self._draw(planes[0].shape)
+            self._block = self._draw(planes[0].shape)
         for time in times:
             for place in self._places[time]:
                 clip, moment = divmod(place, self._clip_len)
@@ -94,6 +95,7 @@ class CroppedPictures:
 
     def put_into(self, results: dict) -> None:
         """Add ``imgs`` `(num_clips, 3, clip_len, H, W)`, the shapes and what was drawn."""
+        assert self._block is not None  # read_frames gives a picture for each time
         for clip, draw in zip(self._block, self._draws, strict=True):
             lazy = draw.pop("lazy")
             if not lazy["flip"]:
@@ -107,7 +109,7 @@ class CroppedPictures:
         results["imgs"] = self._block
         results["original_shape"] = self._scaler.shown[::-1]
 
-    def _draw(self, shape: tuple[int, int]) -> None:
+    def _draw(self, shape: tuple[int, ...]) -> np.ndarray:
         for _ in range(self._num_clips):
             draw = self._per_clip.transforms(dict(img_shape=shape, modality="RGB"))
             lazy = draw["lazy"]
@@ -120,7 +122,7 @@ class CroppedPictures:
             self._draws.append(draw)
             self._boxes.append((left, top, right, bottom))
         height, width = self._per_clip.common_shape(self._draws)
-        self._block = np.empty((self._num_clips, 3, self._clip_len, height, width), np.uint8)
+        return np.empty((self._num_clips, 3, self._clip_len, height, width), np.uint8)
 
 
 def _places(times: list[float]) -> dict[float, list[int]]:

@@ -61,7 +61,7 @@ class SampleClips(BaseTransform):
         self.num_clips = num_clips
         self.mode = mode
         self.audio_duration = duration if audio_duration is None else audio_duration
-        self.visual_offset = tuple(visual_offset)
+        self.visual_offset = (visual_offset[0], visual_offset[1])
         self.same_start = same_start
 
     def transform(self, results: dict) -> dict:

@@ -285,5 +285,5 @@ def _sizes(source: str, found: Clustering) -> dict[str, float]:
 
 def _save(path: Path, record: dict[str, np.ndarray]) -> None:
     content = io.BytesIO()
-    np.savez(content, **record)
+    np.savez(content, allow_pickle=True, **record)
     write_bytes(path, content.getvalue())

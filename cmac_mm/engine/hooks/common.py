@@ -40,11 +40,10 @@ def find_list(dataset: Dataset) -> AudioVisualDataset | None:
     Args:
         dataset (Dataset): The training data.
     """
-    while not isinstance(dataset, AudioVisualDataset):
-        dataset = getattr(dataset, "dataset", None)
-        if dataset is None:
-            return None
-    return dataset
+    inner: Dataset | None = dataset
+    while inner is not None and not isinstance(inner, AudioVisualDataset):
+        inner = getattr(inner, "dataset", None)
+    return inner
 
 
 def need_list(dataset: Dataset, owner: str) -> AudioVisualDataset:
@@ -97,5 +96,7 @@ def list_labels(runner: Runner) -> Tensor | None:
     Returns:
         Tensor | None: Classes `(N,)`, int32, -1 of videos left out; None if the list has none.
     """
-    labels = find_list(runner.train_dataloader.dataset).list_labels()
+    found = find_list(runner.train_dataloader.dataset)
+    assert found is not None  # a list is what this is called for
+    labels = found.list_labels()
     return torch.tensor(labels) if labels.max() >= 0 else None

@@ -123,6 +123,7 @@ class NonFiniteLossHook(Hook):
         if not bool(flag):
             self._in_a_row = 0
             return
+        assert kept is not None  # since the step began
         with torch.no_grad():
             for tensor, before in zip(_side_effects(runner.model), kept, strict=True):
                 tensor.copy_(before)

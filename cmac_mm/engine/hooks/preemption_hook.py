@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 
 import torch
 from mmaction.registry import HOOKS
@@ -40,7 +41,7 @@ class PreemptionHook(Hook):
         self.interval = interval
         self._asked = False
         self._leaving = False
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Callable | int | None] = {}
 
     def before_train(self, runner: Runner) -> None:
         """Install the signal handlers."""

@@ -85,15 +85,16 @@ class SafeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Remove unfinished files of a killed run."""
         super().before_train(runner)
-        self._owner.settle()
-        runner.message_hub.update_info("run_id", self._owner.run.id)
+        owner = self._enter(runner)
+        owner.settle()
+        runner.message_hub.update_info("run_id", owner.run.id)
         if is_main_process() and self.backend_args == dict(backend="atomic"):
             remove_stale(self.out_dir, "*.pth")
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the run's id and the position inside the epoch."""
         meta, loop = checkpoint["meta"], runner.train_loop
-        meta["run"] = self._owner.run.as_dict()
+        meta["run"] = self._enter(runner).run.as_dict()
         if isinstance(loop, ResumableTrainLoop):
             meta["position"] = dict(epoch=meta["epoch"], samples_done=loop.samples_done)
             meta["training_list"] = self._list_of(runner)
@@ -111,7 +112,7 @@ class SafeCheckpointHook(CheckpointHook):
                 refuse_other_list(
                     "sample numbers (of the position in the epoch, of queues and banks)",
                     (stored["size"], bytes.fromhex(stored["digest"])),
-                    (own["size"], bytes.fromhex(own["digest"])),
+                    (int(own["size"]), bytes.fromhex(str(own["digest"]))),
                     "begin a new run in another work directory with load_from=CHECKPOINT",
                 )
             runner.train_loop.resume_from = position
@@ -166,7 +167,7 @@ class SafeCheckpointHook(CheckpointHook):
             by_epoch=by_epoch,
             backend_args=self.backend_args,
         )
-        self._owner.add(name)
+        self._enter(runner).add(name)
         if is_main_process():
             Path(self.out_dir, written).replace(Path(self.out_dir, name))
             write_text(Path(runner.work_dir) / "last_checkpoint", self.last_ckpt)
@@ -178,7 +179,7 @@ class SafeCheckpointHook(CheckpointHook):
         numbered = {}
         for name in self.file_backend.list_dir_or_file(self.out_dir, list_dir=False):
             match = re.fullmatch(rf"{re.escape(prefix)}(\d+){re.escape(suffix)}", name)
-            if match and self._owner.owns(name):
+            if match and self._owner is not None and self._owner.owns(name):
                 numbered[int(match[1])] = name
         for number in sorted(numbered)[:-keep]:
             self.file_backend.remove(self.file_backend.join_path(self.out_dir, numbered[number]))

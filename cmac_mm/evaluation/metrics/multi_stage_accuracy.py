@@ -91,6 +91,7 @@ class MultiStageAccuracy(BaseMetric):
             for number, hits in enumerate(blocks, start=1):
                 metrics[f"block{number}_{kind}_top1"] = sum(hits) / len(hits)
         for kind in ("clip", "video"):
-            hits = [value for name, value in metrics.items() if name.endswith(f"{kind}_top1")]
-            metrics[f"best_{kind}_top1"] = max(hits)
+            metrics[f"best_{kind}_top1"] = max(
+                value for name, value in metrics.items() if name.endswith(f"{kind}_top1")
+            )
         return metrics

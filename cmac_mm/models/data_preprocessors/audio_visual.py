@@ -98,6 +98,7 @@ class AudioVisualDataPreprocessor(BaseDataPreprocessor):
             with nullcontext() if seed is None else torch.random.fork_rng(devices=[]):
                 if seed is not None:
                     torch.default_generator.manual_seed(seed)
+                assert self.jitter is not None  # or this is not called
                 for clip in sample.unbind() if sample.ndim == 5 else [sample]:
                     clip.copy_(self.jitter(clip))
         return (clips * 255).transpose(-4, -3)

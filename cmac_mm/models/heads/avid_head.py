@@ -146,7 +146,7 @@ class AVIDHead(BaseModule):
                 bank = _OTHER[name] if group == "cross" else name
                 term = f"{name}_to_{bank}"
                 rows, counts, num_negatives = batch.rows[:, None], None, None
-                if group == "agreement":
+                if group == "agreement" and positives is not None:
                     term = f"{name}_agreement"
                     rows, counts = positives.clamp_min(0), positives >= 0
                     num_negatives = self.num_agreement_negatives

@@ -114,7 +114,7 @@ class CMAC(AudioVisualModel):
         losses, logs = self.head.loss(maps, filters, queries, keys, batch)
         losses = {name: batch.weight * loss for name, loss in losses.items()}
         if self.training:
-            if self.queue_size:
+            if self.queue_size and keys is not None:
                 for name, queue in self.queues.items():
                     queue.enqueue(keys.batch[name], batch.all_rows)
             if self.grad_norm_interval and self._steps % self.grad_norm_interval == 0:

@@ -1,7 +1,7 @@
 """Buffers with a row for each video of the training list."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...utils import refuse_other_list
 from ...utils.dist import RankBatch
@@ -9,7 +9,7 @@ from ...utils.dist import RankBatch
 _DIGEST_BYTES = 32
 
 
-class ListBound:
+class ListBound(nn.Module):
     """Mixin of models with buffers that belong to one list of training videos.
 
     The buffers named in ``row_buffers`` have a row for each video, -1 where nothing is known. They

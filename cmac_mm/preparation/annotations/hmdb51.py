@@ -44,10 +44,9 @@ def read_hmdb51(folder: Path) -> Annotations:
     for split in sorted({split for _, split in found}):
         parts: dict[str, list[Clip]] = {"train": [], "test": []}
         for label, name in enumerate(classes):
-            path = found.get((name, split))
-            if path is None:
+            if (name, split) not in found:
                 raise ValueError(f"{folder}: {name}_test_split{split}.txt is missing")
-            for part, video in _read_file(path):
+            for part, video in _read_file(found[name, split]):
                 parts[part].append(Clip(f"{name}/{video}", label))
         for part, clips in parts.items():
             name = f"hmdb51_{part}_split{split}"

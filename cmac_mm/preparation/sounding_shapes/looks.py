@@ -251,7 +251,7 @@ def _draw(kind: str, rgb: tuple[float, float, float]) -> np.ndarray:
 
 def _finish(image: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Outline what is drawn on a canvas, and shrink it with its alpha."""
-    mask = image.any(axis=2).astype(np.uint8)
+    mask = np.asarray(image.any(axis=2), np.uint8)
     # a dark outline, so that bright and dark parts stand out on any background
     image[cv2.erode(mask, np.ones((5, 5), np.uint8)) < mask] = _DARK
     alpha = np.repeat(mask[..., None], 3, axis=2)

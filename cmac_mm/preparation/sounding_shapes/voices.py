@@ -50,7 +50,7 @@ class _Player:
         times = self.motion.impacts(-8 * decay, self.t[-1])
         return bursts(self.rng, times[first::step], decay, unit(carrier))
 
-    def glide(self, place: np.ndarray) -> np.ndarray:
+    def glide(self, place: float | np.ndarray) -> np.ndarray:
         """A tone whose place in the band, from 0 to 1, may change with time."""
         pitch = self.low * (self.high / self.low) ** (
             0.1 + 0.8 * np.broadcast_to(place, self.t.shape)

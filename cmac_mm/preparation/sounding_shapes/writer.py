@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from rich.progress import track
 
+from ...utils import default_workers
 from ...utils.files import remove_stale, write_bytes
 from .kinds import HARD_KINDS, LEVELS
 from .scene import Scene, draw_kinds, draw_scene, render_frames
@@ -80,9 +81,7 @@ def make_sounding_shapes(
         "num_bad": num_bad,
     }
     if workers is None:
-        workers = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
+        workers = default_workers()
     for name, value in {**settings, "workers": workers}.items():
         least = 1 if name in ("num_train", "workers") else 0
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -93,7 +92,7 @@ def make_sounding_shapes(
         settings["level"] = level
     _check_settings(out_dir, settings)
 
-    jobs = [("train", i, None) for i in range(num_train)]
+    jobs: list[tuple[str, int, str | None]] = [("train", i, None) for i in range(num_train)]
     jobs += [("train", num_train + i, _BAD_REASONS[i % 4]) for i in range(num_bad)]
     jobs += [("test", i, None) for i in range(num_test)]
     for split in ("train", "test"):
@@ -225,7 +224,9 @@ def _start_worker() -> None:
 
     def follow_parent() -> None:
         # a worker whose parent was killed would wait for work for ever
-        multiprocessing.parent_process().join()
+        parent = multiprocessing.parent_process()
+        assert parent is not None  # this is a worker
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=follow_parent, daemon=True).start()
@@ -253,7 +254,7 @@ def _make_video(out_dir: Path, seed: int, level: str, job: tuple[str, int, str |
     # the video last: where it exists, its ground truth does, too
     write_bytes(path.with_suffix(".json"), json.dumps(truth).encode())
     samples = scene.sound.samples
-    sound = {"no_audio": None, "silent": np.zeros_like(samples)}.get(flaw, samples)
+    sound = None if flaw == "no_audio" else np.zeros_like(samples) if flaw == "silent" else samples
     video = _encode(scene, frames, sound)
     if flaw == "truncated":
         video = video[: len(video) // 2]
