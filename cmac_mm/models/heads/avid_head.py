@@ -15,7 +15,7 @@ _OTHER = {"visual": "audio", "audio": "visual"}
 
 @MODELS.register_module()
 class AVIDHead(BaseModule):
-    """Projection heads, and three groups of two noise contrastive losses (eq. 2):
+    """Projection heads, and three groups of two noise contrastive losses (eq. 2).
 
     - Cross-AVID (eq. 4): video to the row of the audio bank, audio to that of the visual bank;
     - Self-AVID (eq. 3): each to the row of its own modality's bank; with Cross-AVID it is
