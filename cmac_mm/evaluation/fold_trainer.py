@@ -89,7 +89,7 @@ class FoldTrainer:
         todo = [i for i in range(len(tasks)) if i not in scores]
         from joblib import Parallel, delayed
 
-        by_part: dict[bytes, list[int]] = {}
+        by_part: dict[bytes | int, list[int]] = {}
         for i in todo:
             key = tasks[i][0].tobytes() if self.shares_parts else i
             by_part.setdefault(key, []).append(i)
