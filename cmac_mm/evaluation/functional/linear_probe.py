@@ -72,7 +72,9 @@ def linear_probe(
     unseen = np.setdiff1d(test_y, classes)
     if len(unseen):
         raise ValueError(f"test_y has classes that train_y lacks: {unseen.tolist()}")
-    strengths = [float(C)] if isinstance(C, int | float) else [float(value) for value in C]
+    strengths = (
+        [float(C)] if isinstance(C, int | float | np.number) else [float(value) for value in C]
+    )
     if not strengths or min(strengths) <= 0:
         raise ValueError(f"C: expected one or more positive numbers, got {C!r}")
 
