@@ -1,19 +1,20 @@
 """Recognizers of which only the head is trained."""
 
-from typing import Self
+from __future__ import annotations
 
 from mmaction.models import Recognizer3D, RecognizerAudio
 from mmaction.registry import MODELS
+from torch import nn
 
 
-class _Frozen:
+class _Frozen(nn.Module):
     """Mixin for MMAction2's recognizers whose encoder stays as it is."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.backbone.requires_grad_(False)
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> _Frozen:
         """Switch the head to training mode, never the encoder."""
         super().train(mode)
         self.backbone.eval()
