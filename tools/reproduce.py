@@ -1,15 +1,16 @@
-"""Repeat a table of the CMAC paper, or judge released encoders: tools/reproduce.py TABLE [ROW ...].
+"""Repeat a table of a paper, or judge released encoders: tools/reproduce.py TABLE [ROW ...].
 
     python tools/reproduce.py --list
     python tools/reproduce.py table1 --dry-run
     python tools/reproduce.py table1 wo-attention ablation --scale demo
+    python tools/reproduce.py table1 --paper avid
     python tools/reproduce.py avid avid-cma_audioset
 
 Each row is pretrained (tools/train.py) and evaluated as the paper did (tools/evaluate.py); rows
 that are there already are not run again. Run it again after an interruption: it goes on where it
 was. The rows of avid, gdt, selavi and xdc are released encoders, which are evaluated as their
-authors report. configs/cmac/tables.yml and configs/zoo/tables.yml have the rows. The table is
-printed and written to WORK_DIR/SCALE.
+authors report. configs/*/tables.yml has the rows. The table is printed and written to
+WORK_DIR/SCALE, of other papers than CMAC's to WORK_DIR/PAPER.
 """
 
 import argparse
@@ -22,9 +23,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "table", nargs="?", help="table1 to table6, figure4, figure5, avid, gdt, selavi, xdc"
+        "table", nargs="?", help="table1 ..., figure4 ..., avid, gdt, selavi, xdc: see --list"
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="names of rows (all)")
+    parser.add_argument(
+        "--paper", choices=["cmac", "avid", "xdc"], default="cmac", help="whose tables (cmac)"
+    )
     parser.add_argument("--list", action="store_true", help="name all tables and rows, and end")
     parser.add_argument("--dry-run", action="store_true", help="print the commands that are left")
     parser.add_argument(
@@ -67,10 +71,17 @@ from cmac_mm.apis.reproduce import Reproduction, describe_tables
 def main(args: argparse.Namespace) -> None:
     """List, print or run what the command line says."""
     if args.list:
-        print(describe_tables())
+        print(describe_tables(args.paper))
         return
     reproduction = Reproduction(
-        args.table, args.rows, args.scale, args.gpus, args.seed, args.work_dir, args.cfg_options
+        args.table,
+        args.rows,
+        args.scale,
+        args.gpus,
+        args.seed,
+        args.work_dir,
+        args.cfg_options,
+        args.paper,
     )
     if args.dry_run:
         print(reproduction.commands())

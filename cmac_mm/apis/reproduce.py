@@ -1,4 +1,4 @@
-"""Tables of the CMAC paper and of released encoders: the runs of each row, and their results."""
+"""Tables of the papers and of released encoders: the runs of each row, and their results."""
 
 import shlex
 import sys
@@ -21,38 +21,53 @@ SCRATCH = "scratch"
 _SOURCE = "Min et al. 2021 (CMAC), table {}"
 
 
+_FOLDERS = {"cmac": "cmac", "avid": "avid", "xdc": "deep_clustering"}
+
+
 @cache
-def read_tables() -> dict:
-    """Read ``configs/cmac/tables.yml`` and ``configs/zoo/tables.yml``."""
-    known, zoo = (
-        yaml.safe_load((project_folder("configs") / name).read_text(encoding="utf-8"))
-        for name in ("cmac/tables.yml", "zoo/tables.yml")
+def read_tables(paper: str = "cmac") -> dict:
+    """Read a paper's ``tables.yml``; CMAC's comes with ``configs/zoo/tables.yml``.
+
+    Args:
+        paper (str): ``'cmac'``, ``'avid'`` or ``'xdc'``. Defaults to ``'cmac'``.
+
+    Raises:
+        ValueError: If there is no such paper.
+    """
+    if paper not in _FOLDERS:
+        raise ValueError(f"no paper {paper!r}: expected one of {', '.join(_FOLDERS)}")
+    names = [_FOLDERS[paper], *(["zoo"] if paper == "cmac" else [])]
+    known, *others = (
+        yaml.safe_load((project_folder("configs") / name / "tables.yml").read_text("utf-8"))
+        for name in names
     )
-    for part, entries in zoo.items():
-        known[part].update(entries)
+    for other in others:
+        for part, entries in other.items():
+            known[part].update(entries)
     return known
 
 
-def describe_tables() -> str:
-    """Describe all tables with their rows."""
-    known = read_tables()
+def describe_tables(paper: str = "cmac") -> str:
+    """Describe all tables of a paper with their rows."""
+    known = read_tables(paper)
     lines = []
     for name, table in known["tables"].items():
         lines.append(f"{name}: {table['title']}")
         for row, label in table["rows"].items():
             config = "random weights" if row == SCRATCH else "released"
             if row in known["trainings"]:
-                config = known["trainings"][row]["paper"]
+                training = known["trainings"][row]
+                config = training.get("released") or training["paper"]
             lines.append(f"    {row:22} {label:24} {config}")
     return "\n".join(lines)
 
 
 class Reproduction:
-    """A table or figure of the paper or of released encoders, or some of its rows.
+    """A table or figure of a paper or of released encoders, or some of its rows.
 
     Args:
-        table (str): ``'table1'`` to ``'table6'``, ``'figure4'``, ``'figure5'``; or ``'avid'``,
-            ``'gdt'``, ``'selavi'`` or ``'xdc'``, whose rows are released models.
+        table (str): ``'table1'`` and so on, as the paper's ``tables.yml`` names them; or
+            ``'avid'``, ``'gdt'``, ``'selavi'`` or ``'xdc'``, whose rows are released models.
         rows (Sequence[str]): Names of rows. Defaults to none: all.
         scale (str): ``'paper'``, or ``'demo'`` for the built-in set. Defaults to ``'paper'``.
         gpus (int, optional): GPUs, or processes on CPU. Defaults to None: those of the recipe.
@@ -60,10 +75,11 @@ class Reproduction:
         work_dir (Path): Folder for all that is run. Defaults to ``work_dirs/reproduce``.
         cfg_options (Sequence[str]): Further overrides of the pretraining's config, ``KEY=VALUE``;
             at the demo's scale of its evaluation too. Defaults to none.
+        paper (str): See :func:`read_tables`. Defaults to ``'cmac'``.
 
     Raises:
-        ValueError: If there is no such table, row or scale, the table has nothing at this scale, or
-            the batch does not divide by the number of GPUs.
+        ValueError: If there is no such paper, table, row or scale, the table has nothing at this
+            scale, or the batch does not divide by the number of GPUs.
     """
 
     def __init__(
@@ -75,8 +91,10 @@ class Reproduction:
         seed: int = 0,
         work_dir: Path = Path("work_dirs/reproduce"),
         cfg_options: Sequence[str] = (),
+        paper: str = "cmac",
     ) -> None:
-        known = read_tables()
+        self.known = known = read_tables(paper)
+        self.paper = paper
         for word, value, names in (
             ("table", table, known["tables"]),
             ("scale", scale, known["scales"]),
@@ -99,16 +117,16 @@ class Reproduction:
         self.recipe_gpus = known["scales"][scale]["gpus"]
         self.gpus = gpus or self.recipe_gpus
         self.seed = seed
-        self.folder = Path(work_dir) / scale
+        self.folder = Path(work_dir) / (scale if paper == "cmac" else paper)
         self.cfg_options = list(cfg_options)
 
     def steps(self, row: str) -> list[Step]:
         """List the runs of a row, in order; empty for random weights at the demo's scale."""
         if row == SCRATCH and self.scale == "demo":
             return []
-        train = self._training(row) if row in read_tables()["trainings"] else None
-        evaluations = [self._evaluation(row, name, train) for name in self.evaluations]
-        return evaluations if train is None else [train, *evaluations]
+        trainings = self._trainings(row) if row in self.known["trainings"] else []
+        train = trainings[-1] if trainings else None
+        return [*trainings, *(self._evaluation(row, name, train) for name in self.evaluations)]
 
     def commands(self) -> str:
         """List the remaining commands, for a shell."""
@@ -134,7 +152,7 @@ class Reproduction:
         path = self.folder / f"{self.table}.md"
         write_text(path, text)
         print(f"\n{text}\nwritten: {path}")
-        if self.table == "figure4":
+        if self.paper == "cmac" and self.table == "figure4":
             curves = self._curves()
             if curves:
                 path = path.with_suffix(".png")
@@ -167,10 +185,22 @@ class Reproduction:
             names = ", ".join(step.name for step in left) or "done"
             yield f"{self.table} [{number}/{len(self.rows)}] {row}: {names}", left
 
-    def _training(self, row: str) -> Step:
-        known = read_tables()
+    def _trainings(self, row: str) -> list[Step]:
+        """The row's training, after the one that it starts from; none with released weights."""
+        training = self.known["trainings"][row]
+        if "released" in training:
+            return []
+        before, start = [], []
+        if "needs" in training:
+            first, epoch = training["needs"]
+            before = self._trainings(first)
+            start = [f"load_from={self.folder / first / f'epoch_{epoch}.pth'}"]
+        return [*before, self._training(row, start)]
+
+    def _training(self, row: str, start: Sequence[str]) -> Step:
+        known = self.known
         training = known["trainings"][row]
-        config, options = training["paper"], []
+        config, options = training["paper"], [*training.get("options", ()), *start]
         if self.scale == "demo":
             config, options = known["evaluations"]["demo"]["config"], training["demo"]
             if "like" in training:
@@ -205,10 +235,13 @@ class Reproduction:
         return [f"train_dataloader.batch_size={videos // self.gpus}"]
 
     def _evaluation(self, row: str, name: str, train: Step | None) -> Step:
-        evaluation = read_tables()["evaluations"][name]
+        evaluation = self.known["evaluations"][name]
         config = f"cmac_mm::{evaluation['config']}"
         folder = self._evaluation_folder(row, name)
-        checkpoint = None if row == SCRATCH else row  # a released model's name
+        # Of a row without training, the name of a released model.
+        checkpoint = self.known["trainings"].get(row, {}).get("released")
+        if row not in (SCRATCH, *self.known["trainings"]):
+            checkpoint = row
         if train is not None:
             checkpoint = str(train.results[0])
         options = train.settings["options"] if train and self.scale == "demo" else []
@@ -233,7 +266,7 @@ class Reproduction:
     def _figures(self) -> Iterator[tuple[str, str, str]]:
         """Evaluation, benchmark and metric of each column."""
         for name in self.evaluations:
-            for benchmark, metrics in read_tables()["evaluations"][name]["figures"].items():
+            for benchmark, metrics in self.known["evaluations"][name]["figures"].items():
                 for metric in metrics:
                     yield name, benchmark, metric
 
@@ -256,7 +289,9 @@ class Reproduction:
     def _paper_value(self, row: str, evaluation: str, benchmark: str, metric: str) -> float | None:
         """The paper's figure, in percent, where it has one; figure 4's ends are in table 1."""
         wanted: dict[str, object] = dict(benchmark=benchmark, metric=metric)
-        if protocol := read_tables()["evaluations"][evaluation].get("protocol"):
+        if self.paper != "cmac":
+            wanted |= dict(source=self.entry.get("source"), method=self.entry["rows"][row])
+        elif protocol := self.known["evaluations"][evaluation].get("protocol"):
             entry = find_entry(row)
             pretraining = entry.pretraining.split(" (")[0]
             wanted |= dict(
@@ -265,8 +300,11 @@ class Reproduction:
         else:
             table = "table1" if self.table == "figure4" else self.table
             source = _SOURCE.format(table.removeprefix("table"))
-            wanted |= dict(source=source, method=self.entry["rows"].get(row))
+            wanted |= dict(source=source, method=self.known["tables"][table]["rows"].get(row))
+        data = self.entry.get("pretraining")
         for figure in paper_results():
+            if data is not None and figure.pretraining not in data:
+                continue
             if wanted.items() <= figure._asdict().items():
                 return figure.percent
         return None

@@ -1,6 +1,7 @@
 """Tables and figures of the CMAC paper: their commands, and a row that really runs."""
 
 import json
+import re
 import shlex
 import sys
 from functools import cache
@@ -87,6 +88,42 @@ def test_commands_parse_and_configs_build(table, scale, monkeypatch, capsys, tmp
             else:
                 assert (tool, args.checkpoint) == ("evaluate.py", checkpoint)
                 assert kind_of(args.config, *args.cfg_options or ()) in KINDS
+
+
+@pytest.mark.parametrize("paper", ["avid", "xdc"])
+def test_tables_of_the_other_papers(paper, monkeypatch, capsys, tmp_path):
+    """Each row: what it starts from, its own training or released weights, its evaluations."""
+    init_default_scope("mmaction")
+    known, folder = read_tables(paper), f"{tmp_path}/{paper}"
+    found = set()
+    for table, entry in known["tables"].items():
+        rows = dry_run(capsys, table, "--paper", paper, "--work-dir", tmp_path)
+        assert list(rows) == list(entry["rows"])
+        for row, commands in rows.items():
+            training = known["trainings"].get(row, {})
+            released = row == SCRATCH or "released" in training
+            count = 0 if released else 1 + ("needs" in training)
+            assert len(commands) == count + len(entry["evaluations"])
+            checkpoint = training.get("released")
+            assert checkpoint is None or checkpoint in list_models()
+            for command in commands[:count]:
+                tool, args = parse(monkeypatch, command)
+                cfg = Options(args.config, None, cfg_options=options_of(command)).load_config()
+                checkpoint = f"{args.work_dir}/epoch_{cfg.train_cfg.max_epochs}.pth"
+                if "needs" in training and command is commands[count - 1]:
+                    first, epoch = training["needs"]
+                    assert cfg.load_from == f"{folder}/{first}/epoch_{epoch}.pth"
+            for command in commands[count:]:
+                tool, args = parse(monkeypatch, command)
+                assert (tool, args.checkpoint) == ("evaluate.py", checkpoint)
+                assert kind_of(args.config) in KINDS
+        reproduction = Reproduction(table, paper=paper, work_dir=tmp_path)
+        lines = reproduction.format().splitlines()[2:]
+        found |= {
+            (table, line.split("|")[1].strip()) for line in lines if re.search(r"\d\.\d", line)
+        }
+    figures = {"avid": ("figure4", "cma"), "xdc": ("table2-audioset240k", "audioset240k-k64")}
+    assert {figures[paper], ("table1", "joint" if paper == "avid" else "mdc")} <= found
 
 
 @cache
