@@ -61,6 +61,7 @@ setup(
     },
     install_requires=read_requirements("runtime"),
     extras_require={
+        "cluster": ["distributed>=2024.8"],
         "app": ["gradio==6.31.0"],  # pinned: the page was tried with this one
         "docs": read_requirements("docs"),
         "export": ["onnx", "onnxruntime", "onnxscript"],

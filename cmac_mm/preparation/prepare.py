@@ -66,6 +66,7 @@ def prepare_videos(
     need_sound: bool = False,
     workers: int | None = None,
     timeout: float = 600.0,
+    scheduler: str | None = None,
 ) -> PrepareSummary:
     """Re-encode all videos of a list or a folder, each to ``OUT_DIR/its/path.mp4``.
 
@@ -85,6 +86,8 @@ def prepare_videos(
         need_sound (bool): Leave out videos without a sound track. Defaults to False.
         workers (int, optional): Processes. Defaults to None: one per CPU core.
         timeout (float): Time limit of one video in seconds. Defaults to 600.
+        scheduler (str, optional): Dask scheduler whose workers do it, see :func:`run_parallel`.
+            Defaults to None.
 
     Returns:
         PrepareSummary: Numbers, sizes and failures.
@@ -114,7 +117,12 @@ def prepare_videos(
     unfinished = {job.target: job for job in jobs.values()}
     try:
         for job, done in run_parallel(
-            _prepare, list(jobs.values()), workers, timeout, f"preparing {source.name}"
+            _prepare,
+            list(jobs.values()),
+            workers,
+            timeout,
+            f"preparing {source.name}",
+            scheduler,
         ):
             if isinstance(done, Failure) and done.kind == "disk full":
                 raise RuntimeError(f"{job.target}: {done.reason}; call again when there is room")
@@ -132,7 +140,7 @@ def prepare_videos(
                 summary.bytes_after += done.bytes_after
     finally:
         # Of those that were being written when the run was stopped; they were begun in order.
-        for target in list(unfinished)[: 4 * workers]:
+        for target in list(unfinished)[: 4 * workers if scheduler is None else None]:
             part_of(target).unlink(missing_ok=True)
     summary.failures.sort()
     write_lines(

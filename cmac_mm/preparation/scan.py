@@ -52,6 +52,7 @@ def scan_videos(
     workers: int | None = None,
     timeout: float = 60.0,
     overwrite: bool = False,
+    scheduler: str | None = None,
 ) -> ScanSummary:
     """Check all files of a list or a folder; write the list of the good ones and a table of all.
 
@@ -74,6 +75,8 @@ def scan_videos(
         workers (int, optional): Processes. Defaults to None: one per CPU core.
         timeout (float): Time limit of one file in seconds. Defaults to 60.
         overwrite (bool): Start anew where results are there already. Defaults to False.
+        scheduler (str, optional): Dask scheduler whose workers check the files, see
+            :func:`run_parallel`; equal files are compared here. Defaults to None.
 
     Returns:
         ScanSummary: The reports and numbers.
@@ -106,7 +109,9 @@ def scan_videos(
     todo = list({entry.name: entry for entry in entries if entry.name not in reports}.values())
     summary = ScanSummary([], num_resumed=len(reports))
     check = partial(_check, criteria=criteria)
-    for entry, found in run_parallel(check, todo, workers, timeout, f"checking {source.name}"):
+    for entry, found in run_parallel(
+        check, todo, workers, timeout, f"checking {source.name}", scheduler
+    ):
         if isinstance(found, Failure):
             found = Report(entry.name, found.kind, found.reason)
             found.bytes = entry.path.stat().st_size if entry.path.exists() else None

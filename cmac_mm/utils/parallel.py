@@ -49,6 +49,7 @@ def run_parallel(
     workers: int | None = None,
     timeout: float = 60.0,
     description: str = "",
+    scheduler: str | None = None,
 ) -> Iterator[tuple[Item, Result | Failure]]:
     """Call a function on every item, each in one of several processes, with a progress bar.
 
@@ -61,6 +62,8 @@ def run_parallel(
         workers (int, optional): Processes. Defaults to None: one per CPU core.
         timeout (float): Time limit of one item in seconds. Defaults to 60.
         description (str): What the progress bar says. Defaults to ``''``.
+        scheduler (str, optional): Address of a Dask scheduler, whose workers do it in place of
+            processes here. Defaults to None.
 
     Yields:
         tuple: An item and its result, or a :class:`Failure`, in the order in which they end.
@@ -75,42 +78,66 @@ def run_parallel(
         raise ValueError(f"timeout must be positive, not {timeout}")
     if not items:
         return
-    # A fork server imports this package once, so that a process that died is replaced at once; and
-    # nothing is forked off this process, whose threads (progress bar, pool) may hold locks.
-    context = PipeLockContext()
-    context.set_forkserver_preload(["cmac_mm"])
-    pool = ProcessPool(
-        min(workers, len(items)),
-        initializer=_follow_parent,
-        context=context,  # type: ignore[arg-type]  # its RLock does what multiprocessing's does
-    )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
+    if scheduler is not None:
+        from .cluster import run_on_cluster  # loads Dask
+
+        yield from run_on_cluster(function, items, scheduler, timeout, description)
+        return
+    pool = new_pool(min(workers, len(items)))
     try:
-        with Progress(*columns) as progress:
+        with progress_bar() as progress:
             bar = progress.add_task(description, total=len(items))
             waiting = iter(items)
             running: dict[Future, Item] = {}
             while True:
                 # Few at a time: millions of futures would fill the memory.
                 for item in islice(waiting, max(0, 4 * workers - len(running))):
-                    future = pool.schedule(_call, args=(function, item), timeout=timeout)
+                    future = pool.schedule(call, args=(function, item), timeout=timeout)
                     running[future] = item
                 if not running:
                     break
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     progress.advance(bar)
-                    yield running.pop(done), _outcome(done, timeout)
+                    yield running.pop(done), outcome(done, timeout)
     finally:
         pool.stop()
         pool.join()
 
 
-def _outcome(future: Future, timeout: float) -> Result | Failure:
+def new_pool(workers: int) -> ProcessPool:
+    """Processes that end with this one.
+
+    Args:
+        workers (int): How many at most.
+    """
+    # A fork server imports this package once, so that a process that died is replaced at once; and
+    # nothing is forked off this process, whose threads (progress bar, pool) may hold locks.
+    context = PipeLockContext()
+    context.set_forkserver_preload(["cmac_mm"])
+    return ProcessPool(
+        workers,
+        initializer=_follow_parent,
+        context=context,  # type: ignore[arg-type]  # its RLock does what multiprocessing's does
+    )
+
+
+def progress_bar() -> Progress:
+    """A bar with the number of items and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+
+
+def outcome(future: Future, timeout: float) -> Result | Failure:
+    """What a call came to, waited for.
+
+    Args:
+        future (Future): Of :func:`call`.
+        timeout (float): The time limit that it has, for the message.
+    """
     error = future.exception()
     if error is None:
         return future.result()
@@ -123,7 +150,8 @@ def _outcome(future: Future, timeout: float) -> Result | Failure:
     raise error
 
 
-def _call(function: Callable[[Item], Result], item: Item) -> Result | Failure:
+def call(function: Callable[[Item], Result], item: Item) -> Result | Failure:
+    """The function's result, or what it raised."""
     # Here, since not every exception survives the way to another process.
     try:
         return function(item)

@@ -70,6 +70,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, help="processes (one per CPU core)")
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers do it in place of processes",
+    )
+    parser.add_argument(
         "--timeout", type=float, default=60, help="time limit of one file in seconds (60)"
     )
     parser.add_argument(

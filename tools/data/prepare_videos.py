@@ -59,6 +59,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, help="processes (one per CPU core)")
     parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers do it in place of processes",
+    )
+    parser.add_argument(
         "--timeout", type=float, default=600, help="time limit of one video in seconds (600)"
     )
     return parser.parse_args()
