@@ -13,6 +13,8 @@ FOLDER/study.yml says what is run:
       as it is: []
       lambda 0.3: [model.head.loss_attention.loss_weight=0.3]
 
+In an option `{seed}` is the run's: a row can start from a checkpoint that another study has made.
+
 Each row and seed is a run of tools/train.py and then of tools/evaluate.py, with one thread. All
 rows of one seed come before those of the next. A run that was interrupted goes on from its last
 checkpoint; one whose result is in FOLDER/results is done. FOLDER/table.md has means, standard
@@ -165,7 +167,7 @@ def read_runs(folder: Path, work_dir: Path) -> list[Run]:
         Run(
             row,
             seed,
-            [*study["options"], *options],
+            [option.format(seed=seed) for option in (*study["options"], *options)],
             study["test_options"],
             study["config"],
             folder / "results" / f"{slugs[row]}_seed{seed}.json",

@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from ..features import find_test_pipeline
-from ..models.feature_extractor import pool_feature_map
+from ..models.layers import pool_feature_map
 from ..utils import write_text
 from ..utils.files import replacing
 from ..zoo import AudioInput, VisualInput, describe_inputs

@@ -11,40 +11,7 @@ from torch import Tensor
 from ..utils import load_weights
 from .encoder_model import EncoderModel, add_fields
 from .feature_map import run_encoder
-from .layers import global_average_pool
-
-_POOLINGS = ("avg", "max", "max2", "none")
-
-
-def pool_feature_map(feature_map: Tensor, pooling: str) -> Tensor:
-    """Pool a feature map to one vector a clip.
-
-    Args:
-        feature_map (Tensor): Picture `(B, C, T, H, W)` or sound `(B, C, F, T)`.
-        pooling (str): ``'avg'`` or ``'max'`` over all positions; ``'max2'``: max pooling with
-            kernel and stride 2, flattened (SeLaVi's retrieval); ``'none'``: flattened as it is.
-
-    Returns:
-        Tensor: `(B, C)`, or `(B, C * positions)` where flattened.
-
-    Raises:
-        ValueError: If the pooling is unknown, or the map too small for ``'max2'``.
-    """
-    if pooling == "avg":
-        return global_average_pool(feature_map)
-    if pooling == "max":
-        return feature_map.flatten(2).amax(dim=2)
-    if pooling == "max2":
-        if min(feature_map.shape[2:]) < 2:
-            raise ValueError(
-                f"pooling 'max2' needs 2 or more positions along each axis, got a feature map of "
-                f"{tuple(feature_map.shape[2:])}"
-            )
-        pool = F.max_pool3d if feature_map.ndim == 5 else F.max_pool2d
-        return pool(feature_map, 2).flatten(1)
-    if pooling == "none":
-        return feature_map.flatten(1)
-    raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, got {pooling!r}")
+from .layers import POOLINGS, pool_feature_map
 
 
 def extractor_config(cfg: Config, modality: str, pooling: str | None = None) -> dict:
@@ -115,8 +82,8 @@ class FeatureExtractor(EncoderModel):
     ) -> None:
         if modality not in ("visual", "audio"):
             raise ValueError(f"modality must be 'visual' or 'audio', got {modality!r}")
-        if pooling not in _POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(_POOLINGS)}, got {pooling!r}")
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
         super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.modality = modality

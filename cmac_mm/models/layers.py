@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+POOLINGS = ("avg", "max", "max2", "none")
+
 
 class SafeConv3d(nn.Conv3d):
     """`torch.nn.Conv3d` with correct gradients in bfloat16 on a CPU.
@@ -44,6 +46,37 @@ class SafeConv3d(nn.Conv3d):
 def global_average_pool(feature_map: Tensor) -> Tensor:
     """Average over all positions: `(B, C, ...)` to `(B, C)`."""
     return feature_map.flatten(2).mean(dim=2)
+
+
+def pool_feature_map(feature_map: Tensor, pooling: str) -> Tensor:
+    """Pool a feature map to one vector a clip.
+
+    Args:
+        feature_map (Tensor): Picture `(B, C, T, H, W)` or sound `(B, C, F, T)`.
+        pooling (str): ``'avg'`` or ``'max'`` over all positions; ``'max2'``: max pooling with
+            kernel and stride 2, flattened (SeLaVi's retrieval); ``'none'``: flattened as it is.
+
+    Returns:
+        Tensor: `(B, C)`, or `(B, C * positions)` where flattened.
+
+    Raises:
+        ValueError: If the pooling is unknown, or the map too small for ``'max2'``.
+    """
+    if pooling == "avg":
+        return global_average_pool(feature_map)
+    if pooling == "max":
+        return feature_map.flatten(2).amax(dim=2)
+    if pooling == "max2":
+        if min(feature_map.shape[2:]) < 2:
+            raise ValueError(
+                f"pooling 'max2' needs 2 or more positions along each axis, got a feature map of "
+                f"{tuple(feature_map.shape[2:])}"
+            )
+        pool = F.max_pool3d if feature_map.ndim == 5 else F.max_pool2d
+        return pool(feature_map, 2).flatten(1)
+    if pooling == "none":
+        return feature_map.flatten(1)
+    raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
 
 
 def run_checkpointed(module: nn.Module, x: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from mmaction.structures import ActionDataSample
 from torch import Tensor, nn
 
 from .encoder_model import EncoderModel, add_fields, average_clips
-from .feature_extractor import pool_feature_map
 from .feature_map import run_encoder
 from .heads.projection import ProjectionHead
+from .layers import pool_feature_map
 from .similarity import similarity_maps
 
 

@@ -1,9 +1,16 @@
 """AVID and CMA in real training runs: banks, positives, Z and the list they belong to."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from helpers.ranks import train_on_two_ranks
 from helpers.training import assert_same, make_config, train
+
+from cmac_mm.apis import inference, init_model
+from cmac_mm.datasets import MediaError
+from cmac_mm.features import ListLoader, calibrate_batch_norm
 
 STATE = (
     "banks.visual.entries",
@@ -54,6 +61,7 @@ def test_two_ranks_are_as_one_process(shapes, tmp_path):
     options = {
         "method": "avid-cma",
         "sync_bn": "torch",
+        "custom_hooks.7.fill": False,  # synchronised, the running variances before are of n - 1 / 2
         "model.head.projection_norm": False,
         "optim_wrapper.optimizer": dict(type="SGD", lr=0.001, momentum=0.9, _delete_=True),
         "train_dataloader.drop_last": False,
@@ -79,6 +87,47 @@ def test_several_clips_a_video_move_one_row(cma_config, tmp_path):
     losses, state = train(cfg)
     assert len(losses) == 2 * (33 // 2)
     assert len(state["banks.visual.entries"]) == 11
+
+
+def test_banks_are_filled_before_the_first_step(cma_config, tmp_path):
+    """With what the untrained networks make of each video; a broken one keeps its random row."""
+    lr = {"optim_wrapper.optimizer.lr": 0.0, "optim_wrapper.optimizer.weight_decay": 0.0}
+    lr |= {"model.bank_momentum": 1.0}  # nothing moves but batch norm's statistics
+    states = {}
+    for fill in (False, True):
+        cfg = cma_config(tmp_path / str(fill), **lr)
+        for hook in cfg.custom_hooks:
+            if hook.type == "MemoryBankHook":
+                hook.update(fill=fill, batch_size=3)
+        train(cfg, stop_after=1)
+        checkpoint = torch.load(tmp_path / f"{fill}/iter_1.pth", weights_only=False)
+        states[fill] = checkpoint["state_dict"]
+    model = init_model(cfg, str(tmp_path / "True/iter_1.pth"), "cpu")
+    training = {key: cfg.train_dataloader.dataset[key] for key in ("ann_file", "data_prefix")}
+    loader = ListLoader({**cfg.test_dataloader.dataset, **training}, 3, 0)
+    parts = [part for _, _, part in loader.load(np.arange(11)) if part]
+    calibrate_batch_norm(model, [part for part in parts if len(part["data_samples"]) > 1])
+    names = [
+        line.split()[0]
+        for line in Path(cfg.train_dataloader.dataset.ann_file).read_text().splitlines()
+    ]
+    root = Path(cfg.train_dataloader.dataset.data_prefix["video"])
+    kept = 0
+    for row, name in enumerate(names):
+        random, filled = (
+            torch.stack([states[fill][f"banks.{m}.entries"][row] for m in ("visual", "audio")])
+            for fill in (False, True)
+        )
+        try:
+            sample = inference(model, root / name)
+        except MediaError:
+            torch.testing.assert_close(filled, random)
+            kept += 1
+            continue
+        expected = torch.stack([sample.visual_embedding, sample.audio_embedding])
+        torch.testing.assert_close(filled, expected, rtol=0, atol=1e-5)
+        assert (filled - random).abs().max() > 0.01
+    assert kept == 1
 
 
 def test_another_list_is_refused(cma_config, shapes, tmp_path):

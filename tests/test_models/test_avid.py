@@ -268,8 +268,11 @@ def test_all_clips_of_a_video_move_the_same_row():
     assert moved == [4]
 
 
-def test_predict():
-    model = build().eval()
+@pytest.mark.parametrize(("pooling", "num_layers"), [("max", 3), ("avg", 1)])
+def test_predict(pooling, num_layers):
+    model = build(head=dict(pooling=pooling, num_layers=num_layers)).eval()
+    layers = [m for m in model.head.projections["audio"] if isinstance(m, torch.nn.Linear)]
+    assert len(layers) == num_layers
     inputs, samples = make_batch([1, 2, 3])
     clips = {key: torch.stack([x, x.flip(0)], dim=1) for key, x in inputs.items()}
     single = model(inputs, samples, mode="predict")
@@ -277,9 +280,10 @@ def test_predict():
     maps = model(inputs)
     for i in range(3):
         for name in ("visual", "audio"):
-            feature = maps[f"{name}_map"][i].flatten(1)
-            torch.testing.assert_close(single[i].get(f"{name}_feature"), feature.mean(dim=1))
-            hidden = model.head.projections[name](feature.amax(dim=1)[None])
+            positions = maps[f"{name}_map"][i].flatten(1)
+            feature = positions.amax(dim=1) if pooling == "max" else positions.mean(dim=1)
+            torch.testing.assert_close(single[i].get(f"{name}_feature"), feature)
+            hidden = model.head.projections[name](feature[None])
             key = f"{name}_embedding"
             torch.testing.assert_close(single[i].get(key), F.normalize(hidden, dim=1)[0])
             both = (single[i].get(key) + single[2 - i].get(key)) / 2

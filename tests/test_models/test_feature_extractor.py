@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 from torchvision.models.video import r2plus1d_18
 
 import cmac_mm
-from cmac_mm.models.feature_extractor import FeatureExtractor, pool_feature_map
+from cmac_mm.models.feature_extractor import FeatureExtractor
+from cmac_mm.models.layers import pool_feature_map
 from cmac_mm.utils import load_weights
 
 THIN = dict(type="R2Plus1D", base_channels=4, stage_blocks=(1, 1, 1, 1))

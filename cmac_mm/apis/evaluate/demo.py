@@ -91,7 +91,8 @@ def run(options: Options) -> list[dict]:
         0,
         f"{len(metas)} test videos; gallery and probes' training part: {num_gallery} "
         f"training videos. Untrained: seed {options.seed}, batch norm calibrated on "
-        f"{len(first)} training batches.",
+        f"{len(first)} training batches. Features: last maps, {_pooling(networks['trained'])} "
+        "over all positions.",
     )
     text = format_table(table, notes)
     print(f"\n{text}")
@@ -119,6 +120,12 @@ def run(options: Options) -> list[dict]:
     _draw_sheet(networks["trained"], metas, truths, sheet)
     print(f"written: {path}, {path.with_suffix('.md')}, {sheet}")
     return [result]
+
+
+def _pooling(model: BaseModel) -> str:
+    """The method's own pooling, in words."""
+    pooling = getattr(getattr(model, "head", None), "pooling", "avg")
+    return {"avg": "average", "max": "maximum"}[pooling]
 
 
 def _build_loaders(cfg: Config, max_train: int, seed: int) -> tuple[DataLoader, DataLoader]:

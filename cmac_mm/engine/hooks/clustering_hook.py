@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmaction.registry import HOOKS, MODELS
-from mmengine.config import ConfigDict
-from mmengine.dist import get_rank, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...datasets.samplers.cluster_balanced_sampler import ClusterBalancedSampler
 from ...evaluation.functional.clustering_quality import normalized_mutual_information
-from ...features.list_files import FeatureFiles, ListLoader, extract_to_files
+from ...features.list_files import FeatureFiles, extract_to_files
 from ...mining import Clustering, FeatureSource, cluster
 from ...models.heads.cluster_head import JOINT
 from ...models.selfsup.deep_clustering import DeepClustering
 from ...utils import write_bytes
-from .common import bare_model, bind_list, list_labels
+from .common import bare_model, bind_list, list_labels, list_loader
 
 
 @HOOKS.register_module()
@@ -219,32 +218,15 @@ class ClusteringHook(Hook):
 
     def _extract(self, runner: Runner, model: DeepClustering, number: int) -> FeatureFiles:
         """Features of the whole list."""
-        cfg = self._dataset(runner)
-        workers = self.num_workers
-        if workers is None:
-            workers = runner.cfg.train_dataloader.num_workers
-        loader = ListLoader(cfg, self.batch_size, workers)
-        loader.dataset.bad_files.path = Path(runner.work_dir) / f"bad_files/rank{get_rank()}.txt"
+        loader = list_loader(
+            runner, type(self).__name__, self.pipeline, self.batch_size, self.num_workers
+        )
         fields = {f"{name}_feature": model.head.channels[name] for name in model.encoders}
         folder = Path(runner.work_dir) / "clustering/features"
         # A run that was killed goes on with its own features, never with another one's.
         key = dict(round=number, run=runner.message_hub.get_info("run_id", ""))
         with runner.optim_wrapper.optim_context(model):  # the precision of training
             return extract_to_files(model, loader, folder, fields, key)
-
-    def _dataset(self, runner: Runner) -> ConfigDict:
-        """The training list, read as in a test."""
-        cfg = runner.cfg.train_dataloader.dataset.copy()
-        pipeline = self.pipeline
-        if pipeline is None:
-            if runner.cfg.get("test_dataloader") is None:
-                raise ValueError(
-                    "ClusteringHook: the config has no test_dataloader: give the hook's argument "
-                    "pipeline"
-                )
-            pipeline = runner.cfg.test_dataloader.dataset.pipeline
-        cfg.update(pipeline=pipeline, test_mode=True)
-        return cfg
 
     @staticmethod
     def _log(runner: Runner, number: int, values: dict[str, float], seconds: float) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+from mmengine.dist import get_rank
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ...datasets.audio_visual_dataset import AudioVisualDataset
+from ...features.list_files import ListLoader
 
 
 def bare_model(runner: Runner) -> nn.Module:
@@ -85,6 +88,43 @@ def bind_list(runner: Runner, owner: str) -> None:
     found = need_list(runner.train_dataloader.dataset, owner)
     # Ranks may have different seeds, but `runner.seed` of the first is the run's.
     bare_model(runner).bind_list(*found.list_size_and_digest(), runner.train_loop.seed)
+
+
+def list_loader(
+    runner: Runner,
+    owner: str,
+    pipeline: list[dict] | None,
+    batch_size: int,
+    num_workers: int | None,
+) -> ListLoader:
+    """Loader of the whole training list, read as in a test.
+
+    Args:
+        runner (Runner): The runner.
+        owner (str): The hook's name, for errors.
+        pipeline (list[dict], optional): How videos are read. None: as in the config's test.
+        batch_size (int): Videos a batch.
+        num_workers (int, optional): Loading processes. None: as in training.
+
+    Returns:
+        ListLoader: The loader; files that it cannot use are noted as bad.
+
+    Raises:
+        ValueError: If there is neither a pipeline nor a test part.
+    """
+    if pipeline is None:
+        if runner.cfg.get("test_dataloader") is None:
+            raise ValueError(
+                f"{owner}: the config has no test_dataloader: give the hook's argument pipeline"
+            )
+        pipeline = runner.cfg.test_dataloader.dataset.pipeline
+    if num_workers is None:
+        num_workers = runner.cfg.train_dataloader.num_workers
+    cfg = runner.cfg.train_dataloader.dataset.copy()
+    cfg.update(pipeline=pipeline, test_mode=True)
+    loader = ListLoader(cfg, batch_size, num_workers)
+    loader.dataset.bad_files.path = Path(runner.work_dir) / f"bad_files/rank{get_rank()}.txt"
+    return loader
 
 
 def list_labels(runner: Runner) -> Tensor | None:

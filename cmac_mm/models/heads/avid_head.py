@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from ...utils.dist import RankBatch
+from ..layers import pool_feature_map
 from ..similarity import similarity_maps
 from .projection import ProjectionHead
 
@@ -28,8 +29,11 @@ class AVIDHead(BaseModule):
     Args:
         visual_channels (int): Channels of the visual backbone. Defaults to 512.
         audio_channels (int): Channels of the audio backbone. Defaults to 512.
-        hidden_channels (int): Hidden lengths of the projections (three linear layers, after
-            global max pooling). Defaults to 512.
+        pooling (str): How a feature map becomes a vector, for the projections and as the model's
+            features, see :func:`pool_feature_map`: ``'max'`` (the paper) or ``'avg'``. Defaults to
+            ``'max'``.
+        num_layers (int): Linear layers of a projection; 3 in the paper. Defaults to 3.
+        hidden_channels (int): Hidden lengths of the projections. Defaults to 512.
         embed_channels (int): Length of the embeddings. Defaults to 128.
         projection_norm (bool): Batch norm inside the projections and on their output. Off in the
             paper; short runs need it. Defaults to False.
@@ -42,13 +46,15 @@ class AVIDHead(BaseModule):
         init_cfg (dict | list, optional): MMEngine initialisation. Defaults to None.
 
     Raises:
-        ValueError: If the weights leave nothing to learn.
+        ValueError: If the weights leave nothing to learn, or for another pooling.
     """
 
     def __init__(
         self,
         visual_channels: int = 512,
         audio_channels: int = 512,
+        pooling: str = "max",
+        num_layers: int = 3,
         hidden_channels: int = 512,
         embed_channels: int = 128,
         projection_norm: bool = False,
@@ -66,6 +72,9 @@ class AVIDHead(BaseModule):
                 "weights must not be negative, and cross_weight or self_weight positive, got "
                 f"{self.weights}"
             )
+        if pooling not in ("avg", "max"):
+            raise ValueError(f"pooling must be 'avg' or 'max', got {pooling!r}")
+        self.pooling = pooling
         self.channels = {"visual": visual_channels, "audio": audio_channels}
         self.embed_channels = embed_channels
         self.num_agreement_negatives = num_agreement_negatives
@@ -77,17 +86,21 @@ class AVIDHead(BaseModule):
                     embed_channels,
                     hidden_norm=projection_norm,
                     out_norm=projection_norm,
-                    num_layers=3,
+                    num_layers=num_layers,
                 )
                 for name, width in self.channels.items()
             }
         )
         self.loss_nce = MODELS.build(dict(type="NCELoss", temperature=temperature))
 
+    def pool(self, feature_map: Tensor) -> Tensor:
+        """One vector a clip, `(B, C)`."""
+        return pool_feature_map(feature_map, self.pooling)
+
     def embed(self, maps: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Project max-pooled feature maps to L2-normalised embeddings `(B, D)`, in float32."""
+        """Project pooled feature maps to L2-normalised embeddings `(B, D)`, in float32."""
         return {
-            name: F.normalize(projection(maps[name].flatten(2).amax(dim=2)).float(), dim=1)
+            name: F.normalize(projection(self.pool(maps[name])).float(), dim=1)
             for name, projection in self.projections.items()
             if name in maps
         }

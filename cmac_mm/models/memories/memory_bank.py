@@ -85,6 +85,17 @@ class MemoryBank(nn.Module):
         return F.embedding(idx, self.entries)
 
     @torch.no_grad()
+    def put(self, idx: Tensor, embeddings: Tensor) -> None:
+        """Replace rows.
+
+        Args:
+            idx (Tensor): Row numbers `(B,)`.
+            embeddings (Tensor): What they become, normalised before `(B, channels)`.
+        """
+        embeddings = F.normalize(embeddings.to(self.entries.device, self._precise), dim=1)
+        self.entries[idx.to(self.entries.device)] = embeddings.to(self.entries.dtype)
+
+    @torch.no_grad()
     def update(self, idx: Tensor, embeddings: Tensor, sizes: Sequence[int] | None = None) -> None:
         """Update the rows of the videos of a batch, of all ranks.
 

@@ -9,7 +9,6 @@ from torch import Tensor
 from ...utils import Watch
 from ...utils.dist.gather import gather_batch
 from ..encoder_model import add_fields, average_clips
-from ..layers import global_average_pool
 from ..memories import MemoryBank, draw_negatives
 from .audio_visual_model import AudioVisualModel
 from .list_bound import ListBound
@@ -164,7 +163,7 @@ class AVID(ListBound, AudioVisualModel):
 
         Returns:
             list[ActionDataSample]: The data samples with, for each modality: ``visual_feature``
-            `(C,)`, globally average-pooled as with the other methods, averaged over clips;
+            `(C,)`, pooled as the head does (global max pooling in the paper), averaged over clips;
             ``visual_embedding`` `(D,)`, averaged over clips and normalised again;
             ``guided_visual_attention`` `(N, T, H, W)`, for sound `(N, F, T)`, N the number of
             clips: :meth:`AVIDHead.class_activation`.
@@ -173,7 +172,7 @@ class AVID(ListBound, AudioVisualModel):
         maps = self._encode(clips)
         fields = {}
         for name, x in maps.items():
-            fields[f"{name}_feature"] = average_clips(global_average_pool(x), num_clips)
+            fields[f"{name}_feature"] = average_clips(self.head.pool(x), num_clips)
         embeddings = self.embed(maps)
         for name, x in embeddings.items():
             fields[f"{name}_embedding"] = average_clips(x, num_clips, normalize=True)
