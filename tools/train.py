@@ -65,7 +65,7 @@ if __name__ == "__main__":
 from mmengine.registry import RUNNERS
 
 from cmac_mm.engine.console import short_console
-from cmac_mm.utils import load_config, setup_launcher, shut_down
+from cmac_mm.utils import latest_checkpoint, load_config, setup_launcher, shut_down
 
 
 def merge_args(cfg: Config, args: argparse.Namespace) -> None:
@@ -80,7 +80,9 @@ def merge_args(cfg: Config, args: argparse.Namespace) -> None:
     elif cfg.get("work_dir") is None:
         cfg.work_dir = str(Path("work_dirs", Path(args.config.split("::")[-1]).stem))
 
-    if args.resume is not None:
+    # A run that starts from other weights, as CMA does, starts from them until it has a checkpoint.
+    fresh = args.resume == "auto" and cfg.get("load_from") and not latest_checkpoint(cfg.work_dir)
+    if args.resume is not None and not fresh:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
         if cfg.load_from and "://" not in args.resume and not Path(args.resume).is_file():

@@ -13,6 +13,8 @@ from helpers.processes import run, run_tool
 from helpers.tools_in_process import load_tool
 from mmengine.config import Config
 
+from cmac_mm.utils import write_checkpoint
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -109,6 +111,16 @@ def test_train_flags(monkeypatch):
     path = str(TINY / "tiny_config.py")
     cfg = merged(monkeypatch, "--resume", path)
     assert (cfg.resume, cfg.load_from) == (True, path)
+
+
+def test_resume_before_the_first_checkpoint_starts_from_other_weights(tmp_path, monkeypatch):
+    """As does a job that the scheduler starts again: CMA from AVID, not from nothing."""
+    fields = {"load_from": "avid.pth", "work_dir": str(tmp_path)}
+    cfg = merged(monkeypatch, "--resume", **fields)
+    assert (cfg.get("resume", False), cfg.load_from) == (False, "avid.pth")
+    write_checkpoint(tmp_path / "epoch_1.pth", {"a": torch.ones(1)}, dict(iter=3, epoch=1))
+    cfg = merged(monkeypatch, "--resume", **fields)
+    assert (cfg.resume, cfg.load_from) == (True, None)
 
 
 @pytest.mark.parametrize(
