@@ -15,8 +15,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 
-def main() -> None:
-    """Measure."""
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000, help="rows of the list (10000000)")
     parser.add_argument("--ranks", type=int, default=2, help="processes at a time (2)")
@@ -24,6 +24,12 @@ def main() -> None:
     args = parser.parse_args()
     if min(args.rows, args.ranks) < 1:
         parser.error("--rows and --ranks must be at least 1")
+    return args
+
+
+def main() -> None:
+    """Measure."""
+    args = parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         path = Path(folder, "list.txt")
         with path.open("w") as file:

@@ -1,6 +1,8 @@
 """The documentation site: built without warnings, and every link in it leads somewhere."""
 
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -8,7 +10,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from helpers.paths import ROOT
 from helpers.readme_commands import READMES
-from sphinx.cmd.build import build_main
 
 
 class Page(HTMLParser):
@@ -32,11 +33,22 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """Built in a process of its own: autodoc imports modules anew, and their classes are others."""
     folder = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        status = build_main(["-q", "-W", "--keep-going", "-c", "docs", ".", str(folder)])
-    assert status == 0
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "--keep-going",
+        "-c",
+        "docs",
+        ".",
+        folder,
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -10,7 +10,8 @@ from helpers.method_steps import METHODS, make_data
 
 def watch_nothing(model):
     """Answer in advance what is asked of a tensor when it has changed."""
-    for name, answer in (("_has_positives", True), ("_current_round", 0)):
+    answers = {"_has_positives": True, "_current_round": 0, "_candidates": None}
+    for name, answer in answers.items():
         if hasattr(model, name):
             setattr(model, name, lambda _, answer=answer: answer)
     if hasattr(model.head, "loss_nce"):

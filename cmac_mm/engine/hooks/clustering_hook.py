@@ -49,9 +49,6 @@ class ClusteringHook(Hook):
         epochs_per_round (int): Epochs of training a round. Defaults to 1.
         num_rounds (int, optional): Rounds; further epochs go on with the clusters of the last. 0:
             with those of the checkpoint in ``load_from``. Defaults to None: no limit.
-        restart (Sequence[str]): Encoders of a model with ``num_rounds=0`` that begin with random
-            weights, only the clusters being the checkpoint's: XDC's last step, on longer clips.
-            Defaults to none.
         pipeline (list[dict], optional): Transforms that load a video for its features, without
             anything random. Files that training refuses should be refused here. Defaults to None:
             those of the config's ``test_dataloader``.
@@ -64,6 +61,9 @@ class ClusteringHook(Hook):
         max_points_per_centroid (int, optional): K-means sees a sample of so many videos a cluster
             (or component): for lists whose features do not fit into the main rank's memory.
             Defaults to None: all videos, as in DeepCluster.
+        restart (Sequence[str]): Encoders of a model with ``num_rounds=0`` that begin with random
+            weights, only the clusters being the checkpoint's: XDC's last step, on longer clips.
+            Defaults to ().
 
     Raises:
         ValueError: If a number is out of range; before training, if the model or the training data

@@ -26,19 +26,13 @@ class FrozenRecognizer3D(_Frozen, Recognizer3D):
     """MMAction2's ``Recognizer3D`` with a frozen encoder, for linear probes.
 
     The encoder gets no gradient and stays in eval mode, so that neither its weights nor its batch
-    norm statistics change.
-
-    Args:
-        *args: Of ``Recognizer3D``.
-        **kwargs: Of ``Recognizer3D``.
+    norm statistics change. The arguments are those of ``Recognizer3D``.
     """
 
 
 @MODELS.register_module()
 class FrozenRecognizerAudio(_Frozen, RecognizerAudio):
-    """:class:`FrozenRecognizer3D` for sound: MMAction2's ``RecognizerAudio``, its encoder frozen.
+    """MMAction2's ``RecognizerAudio`` with a frozen encoder, as :class:`FrozenRecognizer3D`.
 
-    Args:
-        *args: Of ``RecognizerAudio``.
-        **kwargs: Of ``RecognizerAudio``.
+    The arguments are those of ``RecognizerAudio``.
     """

@@ -34,14 +34,14 @@ class DeepClustering(ListBound, AudioVisualModel):
 
     Args:
         head (dict): Config of :class:`ClusterHead`.
-        balance_own (bool): Weigh each layer's samples so that it learns from its own clustering
-            alone, balanced over its clusters, where :class:`ClusterBalancedSampler` balances a part
-            of the epoch over each clustering. For SDC, whose encoders know nothing of each other.
-            Defaults to False: all layers take the samples as they come.
         visual_backbone (dict, optional): Any backbone that returns `(B, C, T, H, W)`.
         audio_backbone (dict, optional): Any backbone that returns `(B, C, F, T)`.
         data_preprocessor (dict, optional): Config of :class:`AudioVisualDataPreprocessor`.
         init_cfg (dict | list, optional): MMEngine initialisation.
+        balance_own (bool): Weigh each layer's samples so that it learns from its own clustering
+            alone, balanced over its clusters, where :class:`ClusterBalancedSampler` balances a part
+            of the epoch over each clustering. For SDC, whose encoders know nothing of each other.
+            Defaults to False: all layers take the samples as they come.
 
     Raises:
         ValueError: If the head's ``supervision`` does not fit the backbones.
