@@ -18,7 +18,7 @@ from contextlib import suppress
 from io import BytesIO
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
+from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]  # no stub
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -195,9 +195,11 @@ def _serve(function: Callable[[Any], Any], connection: Connection, block: mmap.m
 def _portable(error: Exception) -> ExceptionWithTraceback:
     """The exception with its traceback as text; another type where it cannot be pickled."""
     portable = ExceptionWithTraceback(error, error.__traceback__)
+    # The text has them all. Dask, once imported, has causes pickled too, with the files they hold.
+    error.__cause__ = error.__context__ = error.__traceback__ = None
     try:
         pickle.loads(pickle.dumps(portable))
-    except Exception:
+    except Exception:  # a local class, say: its name, its message and the traceback still arrive
         portable.exc = RuntimeError(f"{type(error).__name__}: {error}")
     return portable
 

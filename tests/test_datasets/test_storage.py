@@ -135,11 +135,6 @@ def test_http(folder, server, local):
         dataset[5]
 
 
-# In a whole run, and not alone, the guarded process hands these errors on as RuntimeError: open.
-in_a_whole_run = pytest.mark.xfail(raises=RuntimeError, strict=False, reason="passes alone")
-
-
-@in_a_whole_run
 def test_http_in_a_guarded_process(folder, server, local):
     dataset = build(folder / "list.txt", server, None, time_limit=60)
     for i in range(4):
@@ -148,7 +143,6 @@ def test_http_in_a_guarded_process(folder, server, local):
         dataset[4]
 
 
-@in_a_whole_run
 def test_servers_that_fail(tmp_path):
     names = ["half.mp4", "busy.mp4", "lost.mp4", "slow.mp4"]
     (tmp_path / "list.txt").write_text("\n".join(names))
