@@ -90,7 +90,7 @@ class ScreenHandler(logging.Handler):
             level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
             clock = time.strftime("%H:%M:%S", time.localtime(record.created))
             self.console.print(f"{clock} {level}{record.getMessage()}", markup=False)
-        except Exception:  # logging reports it and the run goes on
+        except Exception:  # reported by logging, as its own handlers do: a message stops no run
             self.handleError(record)
 
 
@@ -116,7 +116,7 @@ class ProgressHook(Hook):
         self.bar: Progress | None = None
 
     def _begin(self, runner: Runner, title: str, total: int, done: int = 0) -> None:
-        self.runner, self.total, self.first, self.done = runner, total, done, done
+        self.runner, self.total, self.first = runner, total, done
         self.started = self.shown = time.monotonic()
         if runner.rank == 0 and self.console.is_terminal:
             columns = (
@@ -132,7 +132,6 @@ class ProgressHook(Hook):
             atexit.register(self._end)  # an error must not leave the terminal without cursor
 
     def _advance(self, done: int, title: str, note: str = "") -> None:
-        self.done = done
         if self.bar is not None:
             self.bar.update(self.task, completed=done, description=title, note=note)
             return

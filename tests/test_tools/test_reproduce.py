@@ -216,13 +216,13 @@ def test_rows_have_the_papers_figures():
 def test_figure_4_shows_the_lambda_of_its_rows():
     table = Reproduction("figure4")
     for row in table.rows:
-        cfg = Options(table._training(row).settings["config"], None).load_config()
+        cfg = Options(table._trainings(row)[-1].settings["config"], None).load_config()
         attention = cfg.model.head.loss_attention
         weight = 0 if attention is None else attention.loss_weight
         assert weight == float(table.entry["rows"][row])
     table = Reproduction("figure4", scale="demo")
     for row in table.rows:
-        settings = table._training(row).settings
+        settings = table._trainings(row)[-1].settings
         cfg = Options(settings["config"], None, cfg_options=settings["options"]).load_config()
         attention = cfg.model.head.loss_attention
         weight = 0 if attention is None else attention.loss_weight

@@ -23,7 +23,7 @@ def test_decision_values_are_the_same(dependent, monkeypatch):
     x, labels = clips(60, 700)
     x[:, 5] = 0.1
     if dependent:
-        x[20:30] = x[10:20]
+        x[20:30], labels[20:30] = x[10:20], labels[10:20]
     train_x, test_x = x[:40], x[40:]
     whole, others = standardise(train_x.astype(np.float64), test_x.astype(np.float64))
     reduced, reduced_others = reduce_to_training_span(train_x, test_x)
