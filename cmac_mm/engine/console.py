@@ -30,6 +30,7 @@ _FILE_ONLY = (
     "Hooks will be executed",
     "Saving checkpoint at",
     "Checkpoints will be saved to",
+    "Auto resumed from the latest checkpoint None",
     "Distributed training is not used",
     "Loads checkpoint by",
     "Name of parameter - Initialization information",
